@@ -1,0 +1,76 @@
+# `make test` needs Go alone. The tools of `make check` are pinned here and not in go.mod,
+# which users read.
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+PKG      ?= ./...
+TIMEOUT  ?= 15m
+BENCH    ?= .
+COUNT    ?= 6
+FUZZTIME ?= 20s
+
+# What users build on other systems, as far as it exists.
+PORTABLE := $(patsubst %,./%/...,$(wildcard recipes fencing stilefx cmd))
+
+.DEFAULT_GOAL := help
+.PHONY: help test check fmt fmt-diff lint tidy-diff verify portable sizes sleeps bench fuzz demo
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PKG=$(PKG) TIMEOUT=$(TIMEOUT) BENCH=$(BENCH) COUNT=$(COUNT) FUZZTIME=$(FUZZTIME)"
+
+test: ## run all tests, shuffled, under the race detector where there is a C compiler
+	@race=-race; set -- $$(go env CC); \
+	if [ "$$(go env CGO_ENABLED)" != 1 ] || ! command -v "$$1" >/dev/null 2>&1; then \
+		race=; echo "without the race detector: it needs CGO_ENABLED=1 and a C compiler"; \
+	fi; \
+	set -x; go test $$race -shuffle=on -timeout=$(TIMEOUT) $(PKG)
+
+check: fmt-diff lint tidy-diff verify portable sizes sleeps ## look at layout, lint, imports, modules and other systems
+
+fmt: ## put the code into the layout that check wants
+	$(GOLANGCI) fmt
+
+fmt-diff:
+	$(GOLANGCI) fmt --diff
+
+lint:
+	$(GOLANGCI) run
+
+tidy-diff:
+	go mod tidy -diff
+
+verify:
+	go mod verify
+
+portable:
+ifneq ($(PORTABLE),)
+	GOOS=darwin CGO_ENABLED=0 go vet $(PORTABLE)
+	GOOS=windows CGO_ENABLED=0 go vet $(PORTABLE)
+endif
+
+sizes:
+	@find . -name '*.go' -not -path './.*' -exec wc -l {} + | \
+		awk '$$2 != "total" && $$1 > 400 { print $$2 ": " $$1 " lines, 400 at most"; bad = 1 } END { exit bad }'
+
+# In a testing/synctest bubble a sleep takes no time: those files may.
+sleeps:
+	@! grep -n 'time\.Sleep(' /dev/null \
+		$$(grep -rL --include='*_test.go' --exclude-dir='.[a-z]*' 'testing/synctest' .) || \
+		{ echo "tests wait for what they need, not for time to pass"; exit 1; }
+
+bench: ## run the benchmarks COUNT times each, for benchstat
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 0 $(PKG)
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@grep -rEo --include='*_test.go' --exclude-dir='.[a-z]*' '^func Fuzz[A-Za-z0-9_]*' . | sort | \
+	awk -F ':func ' '{ sub("/[^/]*$$", "", $$1); print $$1, $$2 }' > .fuzz.out; \
+	trap 'rm -f .fuzz.out' EXIT; \
+	total=$$(wc -l < .fuzz.out); n=0; \
+	while read -r dir name; do \
+		n=$$((n + 1)); echo "[$$n/$$((total))] $$dir $$name for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || exit 1; \
+	done < .fuzz.out
+
+demo: ## show the recipes at work on a server of their own
+	go run ./cmd/stile demo

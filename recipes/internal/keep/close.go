@@ -1,0 +1,124 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// releases is how many holds Close gives back at one time.
+const releases = 32
+
+// Close ends every hold, waits for joined work as long as ctx allows, then gives everything back and revokes the leases.
+// Later calls wait for the first and return what it did.
+func (k *Keeper) Close(ctx context.Context) error {
+	first := false
+	k.closing.Do(func() { first = true })
+	if first {
+		k.result = k.close(ctx)
+		close(k.closed)
+		return k.result
+	}
+	ctx, cancel := k.Cleanup(ctx)
+	defer cancel()
+	select {
+	case <-k.closed:
+		return k.result
+	case <-ctx.Done():
+		select {
+		case <-k.closed: // alive has ended because the first call is done
+			return k.result
+		default:
+			return fmt.Errorf("close: %w: %w", ErrUnknownOutcome, context.Cause(ctx))
+		}
+	}
+}
+
+func (k *Keeper) close(ctx context.Context) error {
+	idle, opening := k.shut()
+	k.endHolds()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+	c, cancel := k.Cleanup(ctx)
+	defer cancel()
+	if opening != nil {
+		select {
+		case <-opening.done:
+		case <-c.Done():
+		}
+	}
+	k.releaseAll(c)
+	err := k.revokeAll(c)
+	k.kill()
+	k.tasks.wait()
+	return err
+}
+
+// shut lets nothing new begin.
+func (k *Keeper) shut() (idle <-chan struct{}, opening *opening) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closeOpen(ErrClosed)
+	return k.busy.wait(), k.opening
+}
+
+func (k *Keeper) all() []*Lease {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	leases := make([]*Lease, 0, len(k.leases))
+	for l := range k.leases {
+		leases = append(leases, l)
+	}
+	return leases
+}
+
+func (l *Lease) all() []*Hold {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	holds := make([]*Hold, 0, len(l.holds))
+	for h := range l.holds {
+		holds = append(holds, h)
+	}
+	return holds
+}
+
+func (k *Keeper) endHolds() {
+	for _, l := range k.all() {
+		for _, h := range l.all() {
+			h.End(ErrClosed)
+		}
+	}
+}
+
+// releaseAll gives back what is still held, so that those who wait need not find out by themselves.
+func (k *Keeper) releaseAll(ctx context.Context) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, releases)
+	for _, l := range k.all() {
+		for _, h := range l.all() {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				_ = h.Release(ctx) // its own caller hears of it; the revocation covers it
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// revokeAll revokes all leases, within the cleanup timeout.
+func (k *Keeper) revokeAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.Cleanup)
+	defer cancel()
+	var errs []error
+	for _, l := range k.all() {
+		l.end(ErrClosed)
+		if err := l.revoke(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("close: %w, its keys go when etcd ends the lease: %w", ErrUnknownOutcome, err))
+		}
+	}
+	return errors.Join(errs...)
+}

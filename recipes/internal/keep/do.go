@@ -1,0 +1,75 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Do runs work under the hold and releases it when work has returned, whatever the hold's fate: the lease is renewed that
+// long, and a lost one is not revoked before. The work's context ends with the hold and with ctx.
+func (h *Hold) Do(ctx context.Context, work func(context.Context) error) (err error) {
+	wctx, cancel := h.within(ctx)
+	leave := h.join()
+	defer func() { // also when work panics
+		lost := h.lost()
+		cancel()
+		released := h.Release(ctx)
+		leave()
+		err = outcome(err, lost, released)
+	}()
+	return work(wctx)
+}
+
+func (h *Hold) lost() error {
+	if err := h.Err(); errors.Is(err, ErrLost) {
+		return err
+	}
+	return nil
+}
+
+// outcome is what Do returns: the loss is never hidden, neither by work that returned nil nor by an error of work's.
+func outcome(work, lost, released error) error {
+	switch {
+	case lost != nil && work != nil && !errors.Is(work, ErrLost):
+		return fmt.Errorf("%w (the work returned: %w)", lost, work)
+	case work != nil:
+		return work
+	case lost != nil:
+		return lost
+	default:
+		return released
+	}
+}
+
+// within is the hold's context, ended by ctx as well.
+func (h *Hold) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	w, cancel := context.WithCancelCause(h.ctx)
+	stop := follow(ctx, cancel)
+	release := func() {}
+	if deadline, ok := ctx.Deadline(); ok {
+		w, release = context.WithDeadline(w, deadline)
+	}
+	return w, func() {
+		stop()
+		release()
+		cancel(nil)
+	}
+}
+
+// join counts work in, for those who wait for its end: Close, and the revocation of the lease.
+func (h *Hold) join() (leave func()) {
+	l, k := h.lease, h.lease.keeper
+	k.mu.Lock()
+	k.busy.enter()
+	k.mu.Unlock()
+	l.mu.Lock()
+	l.work.enter()
+	l.mu.Unlock()
+	return func() {
+		l.mu.Lock()
+		l.work.leave()
+		l.mu.Unlock()
+		k.leave()
+	}
+}

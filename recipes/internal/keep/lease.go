@@ -1,0 +1,150 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A Lease is one lease of etcd's and how long to trust it. Its states are in the package's comment.
+type Lease struct {
+	keeper *Keeper
+	id     clientv3.LeaseID
+	ctx    context.Context // ends with the lease, with the cause
+	cancel context.CancelCauseFunc
+	nudge  chan struct{} // renew now
+
+	mu        sync.Mutex
+	ttl       time.Duration
+	sent      stamp         // of the renewal that trust counts from
+	until     time.Duration // trusted until, on the boot clock
+	uncertain *stamp        // since when nothing on it is believed; nil: it is
+	holds     map[*Hold]struct{}
+	work      busy // joined work: the lease is revoked after it
+}
+
+func newLease(k *Keeper, id clientv3.LeaseID, ttl time.Duration, sent stamp) *Lease {
+	l := &Lease{keeper: k, id: id, nudge: make(chan struct{}, 1), ttl: ttl, sent: sent, holds: make(map[*Hold]struct{})}
+	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	l.until = sent.boot + ttl - k.cfg.Margin
+	return l
+}
+
+// start begins to keep it.
+func (l *Lease) start() {
+	l.keeper.spawn(l.renew)
+	l.keeper.spawn(l.watchdog)
+}
+
+// ID is etcd's name for it.
+func (l *Lease) ID() clientv3.LeaseID { return l.id }
+
+func (l *Lease) granted() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ttl
+}
+
+// Err is nil as long as the lease may be trusted. It reads the clock: no goroutine needs to have noticed.
+func (l *Lease) Err() error {
+	if err := context.Cause(l.ctx); err != nil {
+		return err
+	}
+	at := now(l.keeper.clock)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case at.boot >= l.until:
+		return l.expired()
+	case l.uncertain != nil || l.sent.jumped(at) > l.keeper.cfg.Margin:
+		return fmt.Errorf("%w: the wall clock jumped ahead, as after a pause of the whole machine; asking etcd", ErrUncertain)
+	}
+	return nil
+}
+
+func (l *Lease) expired() error {
+	return fmt.Errorf("%w: its lease was not renewed within %v", ErrLost, l.ttl-l.keeper.cfg.Margin)
+}
+
+// look is what the watchdog does at each tick. It returns how long until it must look again, at most, and false when the
+// lease has ended.
+func (l *Lease) look() (time.Duration, bool) {
+	if l.ctx.Err() != nil {
+		return 0, false
+	}
+	at := now(l.keeper.clock)
+	l.mu.Lock()
+	left, why := l.until-at.boot, l.expired()
+	if left > 0 && l.uncertain == nil && l.sent.jumped(at) > l.keeper.cfg.Margin {
+		l.uncertain = &at
+		l.Check()
+	}
+	l.mu.Unlock()
+	if left <= 0 {
+		l.lose(why)
+		return 0, false
+	}
+	return left, true
+}
+
+// renewed takes the answer to a renewal. It is false when the answer came too late, or after the lease had ended.
+func (l *Lease) renewed(sent stamp, ttl time.Duration) bool {
+	at := now(l.keeper.clock)
+	l.mu.Lock()
+	late, why := at.boot >= l.until, l.expired()
+	if !late && sent.jumped(at) <= l.keeper.cfg.Margin {
+		l.ttl = ttl
+		l.until = max(l.until, sent.boot+ttl-l.keeper.cfg.Margin)
+		if l.uncertain == nil {
+			l.sent = sent
+		}
+	}
+	l.mu.Unlock()
+	if late {
+		l.lose(why)
+	}
+	return l.ctx.Err() == nil
+}
+
+// Check has the lease renewed at once: somebody has seen a sign that it may be gone.
+func (l *Lease) Check() {
+	select {
+	case l.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Refused looks at etcd's answer to a request that named the lease: if etcd does not know the lease it is lost.
+func (l *Lease) Refused(err error) {
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		l.lose(fmt.Errorf("%w: its lease is gone from etcd", ErrLost))
+	}
+}
+
+// lose ends everything on the lease, and has it revoked when the work on it has returned.
+func (l *Lease) lose(why error) {
+	if !l.end(why) {
+		return
+	}
+	l.keeper.forget(l)
+	l.revokeLater()
+}
+
+// end ends the lease and its holds. It is false if that was done before.
+func (l *Lease) end(why error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return false
+	}
+	l.cancel(why)
+	for h := range l.holds {
+		h.End(why)
+	}
+	return true
+}

@@ -1,0 +1,86 @@
+package keep
+
+import (
+	"context"
+	"time"
+
+	"github.com/stile-dev/stile/recipes/internal/retry"
+)
+
+// ownAfter is how long a hold lasts before its own key is watched.
+const ownAfter = 250 * time.Millisecond
+
+// watchOwn has the own keys watched: at once if that is done already, otherwise when the hold has lasted a while.
+func (h *Hold) watchOwn(open []*Watch) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(open) > 0 {
+		h.startWatching(open)
+		return
+	}
+	h.watch = time.AfterFunc(ownAfter, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.startWatching(make([]*Watch, len(h.keys)))
+	})
+}
+
+// startWatching starts a goroutine for each key, unless the hold has ended: then Close may not be waited for by new tasks.
+func (h *Hold) startWatching(open []*Watch) {
+	for i, w := range open {
+		if h.ctx.Err() == nil {
+			h.lease.keeper.spawn(func() { h.follow(h.keys[i], w) })
+		} else if w != nil {
+			w.Close()
+		}
+	}
+}
+
+// follow ends the hold when key is written by somebody else, as long as the hold lasts.
+func (h *Hold) follow(key Key, w *Watch) {
+	pauses := retry.Pauses()
+	for h.ctx.Err() == nil {
+		if w == nil {
+			var err error
+			if w, err = h.openOwn(key); err != nil {
+				_ = retry.Sleep(h.ctx, pauses.NextBackOff())
+				continue
+			}
+		}
+		pauses.Reset()
+		h.listen(key, w)
+		w.Close()
+		w = nil
+	}
+	if w != nil {
+		w.Close()
+	}
+}
+
+// openOwn opens the watch, then reads the key: what was written before is noticed as well.
+func (h *Hold) openOwn(key Key) (*Watch, error) {
+	k := h.lease.keeper
+	w, err := k.Watch(h.ctx, key.Name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := k.Bound(h.ctx, h.lease)
+	defer cancel()
+	if err := k.compare(ctx, []ownKey{{key, h}}); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (h *Hold) listen(key Key, w *Watch) {
+	stop := context.AfterFunc(h.ctx, w.Close)
+	defer stop()
+	for resp := range w.C {
+		for _, ev := range resp.Events {
+			if ev.Kv.ModRevision > key.Rev {
+				h.lose("its key was changed or deleted")
+			}
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/stile-dev/stile/recipes/internal/retry"
+)
+
+// revokeLater revokes a lost lease in the background, once the work on it has returned.
+func (l *Lease) revokeLater() {
+	k := l.keeper
+	k.spawn(func() {
+		select {
+		case <-l.idle():
+		case <-k.alive.Done():
+			return
+		}
+		// etcd ends the lease by itself after a TTL, and a change of leader in between starts that anew.
+		ctx, cancel := context.WithTimeout(k.alive, 2*l.granted())
+		defer cancel()
+		if err := l.revoke(ctx); err != nil && k.open.Err() == nil {
+			k.cfg.Logger.Warn("a lost lease was not revoked; its keys go when etcd ends it", "lease", int64(l.id), "err", err)
+		}
+	})
+}
+
+func (l *Lease) idle() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.work.wait()
+}
+
+// revoke has etcd end the lease and delete all its keys. It tries until ctx ends.
+func (l *Lease) revoke(ctx context.Context) error {
+	k := l.keeper
+	err := retry.Until(ctx, func(ctx context.Context) error {
+		leases, err := k.leaser()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := k.request(ctx)
+		defer cancel()
+		if _, err = leases.Revoke(ctx, l.id); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return nil
+		}
+		return requestError(ctx, err)
+	})
+	if err != nil {
+		return fmt.Errorf("revoke lease %x: %w", int64(l.id), err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.leases, l)
+	return nil
+}

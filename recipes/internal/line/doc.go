@@ -1,0 +1,72 @@
+// Package line is the one FIFO line in which everything that waits, waits: a queue lock after Craig, Landin and Hagersten
+// (CLH), on etcd. Joining is one commit, passing on is one commit, and the successor learns that it is its turn from one
+// event, without a scan, a herd, or a read after the wake-up, whether 10 wait or 10,000.
+//
+// # Keys
+//
+// Under the prefix of a line:
+//
+//	tail    the id of the entry that joined last; on no lease
+//	e/<id>  an entry, on its session's lease: who it is, or how it ended
+//	x/<id>  says that id is void, on the lease of the session that made it so
+//
+// An id is a random UUID and is sent once.
+//
+// # Invariants
+//
+//   - A live entry is never rewritten: the first write to it ends it. So an entry is live ⇔ its mod revision is its create
+//     revision, and that revision is its token. Every guard compares the mod revision: an entry marked as passed keeps
+//     its create revision, and a guard on that one would accept the old holder's writes during the next one's hold.
+//   - Entries stand in the order of their create revisions, which is the order in which tail named them.
+//   - The head is the live entry with the smallest create revision. Nobody overtakes.
+//   - Tail is removed only by the entry it names, which must be at the head, or when there is no entry at all.
+//
+// # The states of an entry, as etcd has them
+//
+//	absent ── join ──▶ live ── pass on, nobody behind ──▶ absent (with tail)
+//	                    │ ──── pass on ──▶ passed ── the successor passes on ──▶ absent
+//	                    │ ──── give up, last, predecessor known ──▶ absent (tail names the predecessor again)
+//	                    │ ──── give up ──▶ gone (points to the predecessor, if that is known) ── buried ──▶ absent
+//	                    │ ──── an operator removes it ──▶ removed
+//	                    └ ──── its lease ends ──▶ absent
+//	absent ── resolve ──▶ void: a join with this id, however late, does nothing
+//
+// Marks (passed, gone, removed) stay on their writer's lease. A passed mark is deleted by the successor when it passes on itself;
+// a gone mark by the one waiter that moved past it, in the background, whatever becomes of that waiter.
+//
+// # The states of a participant
+//
+//	joining   sent Join. No answer: resolving.
+//	resolving The entry is found: adopted, predecessor unknown. It is not: the id is void for ever; join with a new one. A request
+//	          that was given up may still be applied later, which is why a check alone would not do.
+//	waiting   Knows a predecessor: a watch on its entry from now on, a watch on the own one, then one Txn that reads both. From then
+//	          on events tell; states decide, never the events' order:
+//	            live               wait
+//	            passed             head
+//	            gone → p           the predecessor is p
+//	            gone, removed, absent   the predecessor is unknown: searching
+//	            own entry written or deleted by somebody else   out: never head
+//	searching Etcd's history of tail tells who was in front: read tail just before the own join (the revision before that at which
+//	          it was written, and so on):
+//	            no tail            head
+//	            names a live one   that is the predecessor
+//	            names a passed one head
+//	            otherwise          go on
+//	          If that is compacted or long, one scan of keys alone: the youngest live entry older than the own, or none: head.
+//	head      The lock's holder; for other recipes the next one.
+//
+// # Leaving
+//
+// Pass: guarded by the own mod revision, if tail names me delete both, otherwise mark my entry passed, with the time for those who ask
+// since when. Give up: if I know my predecessor and am last, put tail back to it and delete my entry; otherwise mark it gone. One
+// that doesn't know its predecessor always leaves a mark, even when last: who joins next asks the mark, and then history.
+// When etcd is out of space (NOSPACE) it refuses any Txn with a Put: then the entry is just deleted, and the successor
+// goes the way of a crash.
+//
+// All of these may be repeated after a lost answer: the guard on the own mod revision holds once.
+//
+// # Liveness
+//
+// A tail whose entries are all dead stays until somebody joins, or until Sweep. Every waiter reads again each 30 to 60 s in
+// case a watch has missed something. After compaction, a reconnect or a leader's loss a waiter opens its watches again and looks.
+package line

@@ -1,0 +1,129 @@
+package line
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/keys"
+)
+
+// A Standing is one live entry as others see it.
+type Standing struct {
+	Details
+	ID    string
+	Rev   int64
+	Lease clientv3.LeaseID
+	// Since is when it got to the head, by the wall clock of whoever passed on to it; for the first in line, and after a crash,
+	// when it joined. It is zero for those who wait.
+	Since time.Time
+}
+
+// State is a line at one revision: the head, then those who wait in order.
+type State []Standing
+
+// Read reads the line under prefix. A tail that names nobody alive, which a crash leaves behind, is swept in passing.
+func Read(ctx context.Context, kv clientv3.KV, prefix string) (State, error) {
+	resp, err := kv.Get(ctx, prefix, clientv3.WithPrefix())
+	if err != nil {
+		return nil, err
+	}
+	s, tail := Parse(prefix, resp.Kvs)
+	if len(s) == 0 && tail != nil {
+		_ = Sweep(ctx, kv, prefix, tail.ModRevision) // whoever may only read leaves it to others
+	}
+	return s, nil
+}
+
+// Parse makes the state of the line under prefix of its keys.
+func Parse(prefix string, kvs []*mvccpb.KeyValue) (s State, tail *mvccpb.KeyValue) {
+	var marks []*mvccpb.KeyValue
+	for _, kv := range kvs {
+		id, isEntry := strings.CutPrefix(string(kv.Key), prefix+"e/")
+		switch {
+		case string(kv.Key) == prefix+"tail":
+			tail = kv
+		case isEntry && live(kv):
+			s = append(s, Standing{Details: readDetails(kv), ID: id, Rev: kv.CreateRevision, Lease: clientv3.LeaseID(kv.Lease)})
+		case isEntry:
+			marks = append(marks, kv)
+		}
+	}
+	slices.SortFunc(s, func(a, b Standing) int { return cmp.Compare(a.Rev, b.Rev) })
+	if len(s) > 0 {
+		s[0].Since = since(s[0], marks)
+	}
+	return s, tail
+}
+
+// since looks for the mark with which the head was passed on to s: the last one to pass of those before it.
+func since(s Standing, marks []*mvccpb.KeyValue) time.Time {
+	var last int64
+	at := s.At
+	for _, kv := range marks {
+		if kv.CreateRevision > s.Rev || kv.ModRevision < s.Rev || kv.ModRevision < last {
+			continue
+		}
+		if m := readMark(kv); m.State == passed {
+			last, at = kv.ModRevision, m.At
+		}
+	}
+	return at
+}
+
+// Sweep removes a tail, as it was at rev, from a line without entries.
+func Sweep(ctx context.Context, kv clientv3.KV, prefix string, rev int64) error {
+	_, err := kv.Txn(ctx).If(
+		clientv3.Compare(clientv3.ModRevision(prefix+"tail"), "=", rev),
+		clientv3.Compare(clientv3.CreateRevision(prefix+"e/"), "=", 0).WithPrefix(),
+	).Then(clientv3.OpDelete(prefix + "tail")).Commit()
+	return err
+}
+
+// Named is the line of one name.
+type Named struct {
+	Name  string
+	State State
+}
+
+// ReadAll reads all lines of one kind that have live entries, by name. Tails left behind by crashes are swept.
+func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, error) {
+	resp, err := kv.Get(ctx, keys.Kind(root, kind), clientv3.WithPrefix())
+	if err != nil {
+		return nil, err
+	}
+	var lines []Named
+	for kvs := resp.Kvs; len(kvs) > 0; {
+		name, n := first(root, kind, kvs)
+		if name != "" {
+			prefix := keys.Prefix(root, kind, name)
+			s, tail := Parse(prefix, kvs[:n])
+			if len(s) > 0 {
+				lines = append(lines, Named{name, s})
+			} else if tail != nil {
+				_ = Sweep(ctx, kv, prefix, tail.ModRevision)
+			}
+		}
+		kvs = kvs[n:]
+	}
+	slices.SortFunc(lines, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
+	return lines, nil
+}
+
+// first is the name that the first of kvs belongs to, and how many of them do. What no recipe wrote is one without a name.
+func first(root, kind string, kvs []*mvccpb.KeyValue) (name string, n int) {
+	name, _, ok := keys.Split(root, kind, string(kvs[0].Key))
+	if !ok {
+		return "", 1
+	}
+	prefix := keys.Prefix(root, kind, name)
+	for n < len(kvs) && strings.HasPrefix(string(kvs[n].Key), prefix) {
+		n++
+	}
+	return name, n
+}

@@ -1,0 +1,196 @@
+package line
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/keep"
+	"github.com/stile-dev/stile/recipes/internal/retry"
+)
+
+// A Line is a line in etcd, seen from one session.
+type Line struct {
+	keeper *keep.Keeper
+	prefix string
+}
+
+// New is the line under prefix, which ends with '/'.
+func New(k *keep.Keeper, prefix string) *Line {
+	return &Line{keeper: k, prefix: prefix}
+}
+
+func (ln *Line) tail() string            { return ln.prefix + "tail" }
+func (ln *Line) entry(id string) string  { return ln.prefix + "e/" + id }
+func (ln *Line) voided(id string) string { return ln.prefix + "x/" + id }
+
+// ErrHeld is what TryJoin returns when somebody is in front.
+var ErrHeld = errors.New("held")
+
+// ErrRemoved says that somebody else has taken the entry out of the line.
+var ErrRemoved = retry.Permanent(errors.New("removed from the line by somebody else"))
+
+// Join stands in line, at its end. It tries until ctx ends (a ctx of Keeper.Bound) and leaves nothing behind when it fails:
+// what it doesn't know it has found out in the background.
+func (ln *Line) Join(ctx context.Context, lease *keep.Lease, d Details) (*Entry, error) {
+	return ln.join(ctx, lease, func(ctx context.Context, e *Entry) (bool, error) {
+		then := []clientv3.Op{
+			clientv3.OpPut(ln.entry(e.id), encode(d), clientv3.WithLease(lease.ID())),
+			clientv3.OpPut(ln.tail(), e.id, clientv3.WithPrevKV()),
+		}
+		resp, err := ln.keeper.Txn(ctx, ln.unused(e.id), then, nil)
+		if err != nil || !resp.Succeeded {
+			return false, err
+		}
+		e.joined(resp.Header.Revision, resp.Responses[1].GetResponsePut().PrevKv)
+		return true, nil
+	})
+}
+
+// unused compares that id was neither taken nor voided.
+func (ln *Line) unused(id string) []clientv3.Cmp {
+	return []clientv3.Cmp{absent(ln.entry(id)), absent(ln.voided(id))}
+}
+
+func absent(key string) clientv3.Cmp {
+	return clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
+}
+
+// join calls send with fresh ids until one is known to stand in line. send is false without an error if etcd refused the id, which
+// happens when an earlier copy of the same request has been there.
+func (ln *Line) join(ctx context.Context, lease *keep.Lease, send func(context.Context, *Entry) (bool, error)) (*Entry, error) {
+	var entry *Entry
+	err := retry.Until(ctx, func(ctx context.Context) error {
+		e := &Entry{line: ln, lease: lease, id: uuid.NewString()}
+		ok, err := send(ctx, e)
+		if retry.Refused(err) || err != nil && !retry.Temporary(err) { // certainly not applied
+			lease.Refused(err)
+			return err
+		}
+		if !ok {
+			ok, err = ln.resolveOr(ctx, e, err)
+		}
+		if ok {
+			entry = e
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("join: %w", err)
+	}
+	return entry, nil
+}
+
+var errVoid = errors.New("no answer to a join, which was made void")
+
+// resolveOr finds out what became of a join without an answer. If ctx ends first that is done in the background, and what is
+// found there is given up.
+func (ln *Line) resolveOr(ctx context.Context, e *Entry, sendErr error) (adopted bool, err error) {
+	adopted, err = ln.resolve(ctx, e)
+	switch {
+	case adopted:
+		return true, nil
+	case err == nil:
+		return false, errors.Join(errVoid, sendErr) // temporary: join again
+	}
+	ln.keeper.Go(e.lease, func(ctx context.Context) {
+		if adopted, _ := ln.resolve(ctx, e); adopted {
+			_ = e.GiveUp(ctx) // ctx lasts as long as the lease does
+		}
+	})
+	return false, err
+}
+
+// resolve makes id void, unless it stands in line: then it is adopted. It tries until ctx ends.
+func (ln *Line) resolve(ctx context.Context, e *Entry) (adopted bool, err error) {
+	void := clientv3.OpPut(ln.voided(e.id), "", clientv3.WithLease(e.lease.ID()))
+	err = retry.Until(ctx, func(ctx context.Context) error {
+		resp, err := ln.keeper.Txn(ctx, []clientv3.Cmp{absent(ln.entry(e.id))},
+			[]clientv3.Op{void}, []clientv3.Op{clientv3.OpGet(ln.entry(e.id))})
+		if err != nil {
+			e.lease.Refused(err)
+			return err
+		}
+		if !resp.Succeeded {
+			e.adopt(resp.Responses[0].GetResponseRange().Kvs[0])
+			adopted = true
+		}
+		return nil
+	})
+	return adopted, err
+}
+
+// HeldError tells who is in front, as far as one look at the end of the line can.
+type HeldError struct {
+	Last Details // of the last in line, who may be waiting
+}
+
+func (*HeldError) Error() string { return ErrHeld.Error() }
+
+// Is makes it an ErrHeld.
+func (*HeldError) Is(target error) bool { return target == ErrHeld }
+
+// TryJoin stands in line only if that is at the head; otherwise the error Is ErrHeld. With nobody in line it takes one Txn.
+func (ln *Line) TryJoin(ctx context.Context, lease *keep.Lease, d Details) (*Entry, error) {
+	e, last, err := ln.joinEmpty(ctx, lease, d)
+	if e != nil || err != nil {
+		return e, err
+	}
+	kv, err := ln.keeper.GetOne(ctx, ln.entry(last))
+	switch {
+	case err != nil:
+		return nil, err
+	case live(kv):
+		return nil, &HeldError{Last: readDetails(kv)}
+	}
+	if e, err = ln.Join(ctx, lease, d); err != nil {
+		return nil, err
+	}
+	return e.headOrGiveUp(ctx)
+}
+
+// joinEmpty joins if there is no tail. Otherwise it returns the id that tail names.
+func (ln *Line) joinEmpty(ctx context.Context, lease *keep.Lease, d Details) (entry *Entry, last string, err error) {
+	entry, err = ln.join(ctx, lease, func(ctx context.Context, e *Entry) (bool, error) {
+		resp, err := ln.keeper.Txn(ctx, append(ln.unused(e.id), absent(ln.tail())),
+			[]clientv3.Op{
+				clientv3.OpPut(ln.entry(e.id), encode(d), clientv3.WithLease(lease.ID())),
+				clientv3.OpPut(ln.tail(), e.id),
+			},
+			[]clientv3.Op{clientv3.OpGet(ln.tail()), clientv3.OpGet(ln.entry(e.id))})
+		if err != nil {
+			return false, err
+		}
+		if resp.Succeeded {
+			e.joined(resp.Header.Revision, nil)
+			return true, nil
+		}
+		own, tail := resp.Responses[1].GetResponseRange().Kvs, resp.Responses[0].GetResponseRange().Kvs
+		if len(own) > 0 || len(tail) == 0 {
+			return false, nil // an earlier copy of this very request has been there
+		}
+		last = string(tail[0].Value)
+		return false, retry.Permanent(ErrHeld)
+	})
+	if last != "" {
+		return nil, last, nil
+	}
+	return entry, "", err
+}
+
+// headOrGiveUp finds out who is in front, and gives up if somebody is.
+func (e *Entry) headOrGiveUp(ctx context.Context) (*Entry, error) {
+	defer e.bury()
+	inFront, err := e.settle(ctx)
+	if err == nil && inFront == nil {
+		return e, nil
+	}
+	e.Abandon()
+	if err != nil {
+		return nil, err
+	}
+	return nil, &HeldError{Last: readDetails(inFront)}
+}

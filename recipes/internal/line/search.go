@@ -1,0 +1,91 @@
+package line
+
+import (
+	"context"
+	"errors"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/keep"
+)
+
+// steps is how far back history is asked before a scan is cheaper: in a busy line whose dead left no marks, tail may have been
+// written without end.
+const steps = 16
+
+// search finds out who is in front, from etcd's history of tail.
+func (e *Entry) search(ctx context.Context) error {
+	rev := e.rev - 1
+	for range steps {
+		kv, err := e.line.keeper.GetOne(ctx, e.line.tail(), clientv3.WithRev(rev))
+		switch {
+		case errors.Is(err, rpctypes.ErrCompacted):
+			return e.scan(ctx)
+		case err != nil:
+			return err
+		case kv == nil:
+			return e.first(ctx)
+		}
+		found, err := e.try(ctx, string(kv.Value))
+		if found || err != nil {
+			return err
+		}
+		rev = kv.ModRevision - 1
+	}
+	return e.scan(ctx)
+}
+
+// try looks whether id is still in front, or has passed the head on.
+func (e *Entry) try(ctx context.Context, id string) (found bool, err error) {
+	kv, err := e.line.keeper.GetOne(ctx, e.line.entry(id))
+	switch {
+	case err != nil || kv == nil:
+		return false, err
+	case live(kv):
+		e.pred = id
+		return true, nil
+	}
+	switch m := readMark(kv); m.State {
+	case passed:
+		e.after = id
+		return true, e.first(ctx)
+	case gone:
+		e.dead = append(e.dead, keep.Key{Name: e.line.entry(id), Rev: kv.ModRevision})
+		e.pred = m.Behind
+		return m.Behind != "", nil
+	}
+	return false, nil
+}
+
+// scan reads the names of all entries that joined before this one: the youngest live one is in front.
+func (e *Entry) scan(ctx context.Context) error {
+	resp, err := e.line.keeper.Get(ctx, e.line.prefix+"e/", clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithMaxCreateRev(e.rev-1))
+	if err != nil {
+		return err
+	}
+	youngest := int64(0)
+	for _, kv := range resp.Kvs {
+		if live(kv) && kv.CreateRevision > youngest {
+			youngest = kv.CreateRevision
+			e.pred = string(kv.Key[len(e.line.prefix+"e/"):])
+		}
+	}
+	if youngest == 0 {
+		return e.first(ctx)
+	}
+	return nil
+}
+
+// first is the head, if the own entry stands as it was written.
+func (e *Entry) first(ctx context.Context) error {
+	kv, err := e.line.keeper.GetOne(ctx, e.line.entry(e.id), clientv3.WithKeysOnly())
+	if err != nil {
+		return err
+	}
+	if kv == nil || kv.ModRevision != e.rev {
+		return e.out()
+	}
+	e.head = true
+	return nil
+}

@@ -1,0 +1,258 @@
+package line
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/keep"
+	"github.com/stile-dev/stile/recipes/internal/retry"
+)
+
+// An Entry is one participant's place in a line. It belongs to one goroutine at a time.
+type Entry struct {
+	line  *Line
+	lease *keep.Lease
+	id    string
+	rev   int64 // of the join; the token
+
+	head  bool
+	pred  string      // whom it stands behind; "" if that has to be searched
+	after string      // the passed mark of whom it got the head from
+	dead  []keep.Key  // gone marks that it moved past
+	own   *keep.Watch // on its own entry, or nil
+	asked bool        // a request to leave was sent and not answered
+}
+
+// joined takes the answer to a join: prev is what tail was before.
+func (e *Entry) joined(rev int64, prev *mvccpb.KeyValue) {
+	e.rev = rev
+	if e.head = prev == nil; !e.head {
+		e.pred = string(prev.Value)
+	}
+}
+
+// adopt takes an entry that was found, as etcd has it. If somebody has written to it since, waiting or passing on will tell.
+func (e *Entry) adopt(kv *mvccpb.KeyValue) { e.rev = kv.CreateRevision }
+
+// Key is the entry's key and the revision at which it joined.
+func (e *Entry) Key() keep.Key { return keep.Key{Name: e.line.entry(e.id), Rev: e.rev} }
+
+// TakeWatch hands over the watch on the own entry, if one is open.
+func (e *Entry) TakeWatch() []*keep.Watch {
+	if e.own == nil {
+		return nil
+	}
+	w := e.own
+	e.own = nil
+	return []*keep.Watch{w}
+}
+
+// Wait returns when the entry is at the head, or when ctx (of Keeper.Bound) ends. ErrRemoved says that somebody else took it out.
+func (e *Entry) Wait(ctx context.Context) error {
+	if e.head {
+		return nil
+	}
+	defer e.bury()
+	known := e.pred != "" // the predecessor was alive a moment ago
+	return retry.Until(ctx, func(ctx context.Context) error {
+		for {
+			if !known {
+				if _, err := e.settle(ctx); err != nil {
+					return err
+				}
+			}
+			if e.head {
+				return nil
+			}
+			known = false
+			if err := e.behind(ctx); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// settle moves past those who have left, until a live one is in front, which it returns, or the head is reached. At the head it
+// asks nothing.
+func (e *Entry) settle(ctx context.Context) (inFront *mvccpb.KeyValue, err error) {
+	for !e.head {
+		if e.pred == "" {
+			if err := e.search(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		kv, err := e.line.keeper.GetOne(ctx, e.line.entry(e.pred))
+		if err != nil {
+			return nil, err
+		}
+		if live(kv) {
+			return kv, nil
+		}
+		e.past(kv)
+	}
+	return nil, nil
+}
+
+// past takes what became of the predecessor; nil stands for a key that is gone.
+func (e *Entry) past(kv *mvccpb.KeyValue) {
+	left := e.pred
+	e.pred = ""
+	if kv == nil {
+		return
+	}
+	switch m := readMark(kv); m.State {
+	case passed:
+		e.head, e.after = true, left
+	case gone:
+		e.dead = append(e.dead, keep.Key{Name: e.line.entry(left), Rev: kv.ModRevision})
+		e.pred = m.Behind
+	}
+}
+
+var errLookAgain = errors.New("a watch ended")
+
+// behind stands behind the predecessor until that one has left.
+func (e *Entry) behind(ctx context.Context) error {
+	k, pred, own := e.line.keeper, e.line.entry(e.pred), e.line.entry(e.id)
+	if err := e.watchOwn(ctx); err != nil {
+		return err
+	}
+	w, err := k.Watch(ctx, pred)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	// Both watches are open: what this read doesn't see comes as an event.
+	resp, err := k.Txn(ctx, nil, []clientv3.Op{clientv3.OpGet(pred), clientv3.OpGet(own)}, nil)
+	if err != nil {
+		return err
+	}
+	if left, err := e.look(one(resp, 0), one(resp, 1)); left || err != nil {
+		return err
+	}
+	again := k.Reread(pred, own)
+	defer again.Stop()
+	for {
+		select {
+		case resp, ok := <-w.C:
+			if left, err := e.heard(resp, ok); left || err != nil {
+				return err
+			}
+		case resp, ok := <-e.own.C:
+			if err := e.heardOwn(resp, ok); err != nil {
+				return err
+			}
+		case states := <-again.C:
+			if left, err := e.look(states[0], states[1]); left || err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func one(resp *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
+	if kvs := resp.Responses[i].GetResponseRange().Kvs; len(kvs) > 0 {
+		return kvs[0]
+	}
+	return nil
+}
+
+func (e *Entry) watchOwn(ctx context.Context) (err error) {
+	if e.own == nil {
+		e.own, err = e.line.keeper.Watch(ctx, e.line.entry(e.id))
+	}
+	return err
+}
+
+// look takes both entries as one read shows them.
+func (e *Entry) look(pred, own *mvccpb.KeyValue) (left bool, err error) {
+	if own == nil || own.ModRevision != e.rev {
+		return false, e.out()
+	}
+	if live(pred) {
+		return false, nil
+	}
+	e.past(pred)
+	return true, nil
+}
+
+// heard takes events of the predecessor's entry. What has happened to the own entry comes first.
+func (e *Entry) heard(resp clientv3.WatchResponse, ok bool) (left bool, err error) {
+	if !ok || resp.Err() != nil {
+		return false, errLookAgain
+	}
+	for _, ev := range resp.Events {
+		if ev.Type == clientv3.EventTypePut && live(ev.Kv) {
+			continue
+		}
+		select {
+		case own, ok := <-e.own.C:
+			if err := e.heardOwn(own, ok); err != nil {
+				return false, err
+			}
+		default:
+		}
+		if ev.Type == clientv3.EventTypeDelete {
+			e.past(nil)
+		} else {
+			e.past(ev.Kv)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+func (e *Entry) heardOwn(resp clientv3.WatchResponse, ok bool) error {
+	if !ok || resp.Err() != nil {
+		e.closeOwn()
+		return errLookAgain
+	}
+	for _, ev := range resp.Events {
+		if ev.Kv.ModRevision > e.rev {
+			return e.out()
+		}
+	}
+	return nil
+}
+
+// out says why the own entry is not what it was: its lease has ended, or somebody has removed it.
+func (e *Entry) out() error {
+	if err := e.lease.Verify(); errors.Is(err, keep.ErrLost) {
+		return retry.Permanent(err)
+	}
+	return ErrRemoved
+}
+
+func (e *Entry) closeOwn() {
+	if e.own != nil {
+		e.own.Close()
+		e.own = nil
+	}
+}
+
+// soon is how long an acquisition that failed waits for its entry to go.
+const soon = 150 * time.Millisecond
+
+// Abandon gives up in the background, for as long as the lease lasts. It waits a moment for that, so that in the usual case
+// nothing is left when the caller hears of it.
+func (e *Entry) Abandon() {
+	e.closeOwn()
+	done := make(chan struct{})
+	e.line.keeper.Go(e.lease, func(ctx context.Context) {
+		defer close(done)
+		_ = e.GiveUp(ctx) // it goes on until the lease ends, and the entry with it
+	})
+	t := time.NewTimer(soon)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}

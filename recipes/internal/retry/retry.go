@@ -1,0 +1,104 @@
+// Package retry says which answers of etcd settle a request, and waits between attempts at the others.
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// The pauses between attempts grow from first to longest, each drawn at random around its value so that
+// many clients which failed together don't come back together.
+const (
+	first   = 25 * time.Millisecond
+	longest = 2 * time.Second
+)
+
+// Refused reports whether etcd certainly did not apply the request that got this error. Everything else may
+// have been applied, or still be.
+func Refused(err error) bool {
+	var e rpctypes.EtcdError
+	if !errors.As(err, &e) {
+		return false // a bare gRPC error: even ResourceExhausted may be about the answer
+	}
+	switch e.Code() {
+	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
+		codes.ResourceExhausted, codes.FailedPrecondition, codes.OutOfRange, codes.Unimplemented:
+		return true
+	default:
+		return false
+	}
+}
+
+// Temporary reports whether another attempt may fare better: etcd is away, slow, electing, or overloaded.
+func Temporary(err error) bool {
+	if errors.Is(err, rpctypes.ErrTooManyRequests) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	return !Refused(err) && status.Code(err) != codes.Unimplemented && !errors.Is(err, errPermanent)
+}
+
+var errPermanent = errors.New("not worth another attempt")
+
+// Permanent marks an error that Until shall return at once. Its text and its chain stay those of err.
+func Permanent(err error) error {
+	return permanent{err}
+}
+
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error        { return p.error }
+func (p permanent) Is(target error) bool { return target == errPermanent }
+
+// Until calls attempt until it returns nil or an error that is not Temporary, with pauses. If ctx ends first, the
+// error is the cause of ctx together with that of the last attempt.
+func Until(ctx context.Context, attempt func(context.Context) error) error {
+	pause := Pauses()
+	for {
+		err := attempt(ctx)
+		if err == nil || !Temporary(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ended(ctx, err)
+		}
+		if Sleep(ctx, pause.NextBackOff()) != nil {
+			return ended(ctx, err)
+		}
+	}
+}
+
+// ended joins why ctx ended with what the last attempt met, so that the reader learns both.
+func ended(ctx context.Context, last error) error {
+	cause := context.Cause(ctx)
+	if errors.Is(last, cause) || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded) {
+		return cause
+	}
+	return fmt.Errorf("%w (last answer: %w)", cause, last)
+}
+
+// Pauses yields the pauses between attempts, without an end.
+func Pauses() *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(first), backoff.WithMaxInterval(longest),
+		backoff.WithMultiplier(2), backoff.WithMaxElapsedTime(0),
+	)
+}
+
+// Sleep waits for d, or until ctx ends; then it returns the cause.
+func Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

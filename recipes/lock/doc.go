@@ -1,0 +1,29 @@
+// Package lock is an exclusive lock on etcd: one holder at a time, in order of arrival, with a fencing token.
+//
+//	err := lock.Do(ctx, s, "reports/nightly", func(ctx context.Context) error {
+//		return writeReport(ctx)
+//	})
+//
+// Do is the form to begin with. Its ctx ends with the lock, it returns only when the work has, and it never hides that the
+// lock was lost on the way. Acquire and TryAcquire hand the lock out, for work that isn't one function.
+//
+// # What is promised
+//
+// Holders' tokens rise, and [Held.Txn] writes to etcd only while the lock is held, decided at the instant of the commit. The
+// context of a hold ends before anybody else can hold the lock, in a process that runs. No lock can promise that a process
+// which was stopped between its last look and its write does not write late: let the resource check the token (package
+// fencing).
+//
+// # What it costs
+//
+// With nobody in line, acquiring is 1 transaction and releasing is 1. With others in line, a waiter joins with 1
+// transaction, opens 2 watches and reads once; when its turn comes it learns so from an event and sends nothing. None of
+// this depends on how many wait.
+//
+// # Not re-entrant
+//
+// Acquiring a lock that the context says is held already would wait for itself: that is ErrWouldDeadlock, at once.
+//
+// The algorithm is a CLH queue lock (Craig; Landin and Hagersten, 1993/94); the package line tells how it stands in etcd,
+// and docs/layout.md specifies the keys.
+package lock

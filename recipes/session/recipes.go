@@ -1,0 +1,22 @@
+package session
+
+import (
+	"errors"
+
+	"github.com/stile-dev/stile/recipes/internal/keep"
+)
+
+// This file is for the recipes of this module. What it exports has types that nobody else can name.
+
+// Keeper is what a recipe works with. It fails if s is nil.
+func Keeper(s *Session) (*keep.Keeper, error) { return keeper(s) }
+
+// NewHold is the hold that a recipe hands out.
+func NewHold(h *keep.Hold) *Hold { return &Hold{hold: h} }
+
+func keeper(s *Session) (*keep.Keeper, error) {
+	if s == nil || s.keeper == nil {
+		return nil, errors.New("session: it is nil: make one with session.Open")
+	}
+	return s.keeper, nil
+}
