@@ -127,10 +127,14 @@ func (h *Hold) Release(ctx context.Context) error {
 	}
 	select {
 	case <-h.released:
-		return h.result
 	case <-ctx.Done():
-		return h.unknown(context.Cause(ctx))
+		select {
+		case <-h.released: // ctx may have ended because the session is closed by now
+		default:
+			return h.unknown(context.Cause(ctx))
+		}
 	}
+	return h.result
 }
 
 func (h *Hold) giveBack(ctx context.Context) error {

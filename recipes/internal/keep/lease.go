@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
 // A Lease is one lease of etcd's and how long to trust it. Its states are in the package's comment.
@@ -119,11 +121,14 @@ func (l *Lease) Check() {
 	}
 }
 
-// Refused looks at etcd's answer to a request that named the lease: if etcd does not know the lease it is lost.
-func (l *Lease) Refused(err error) {
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		l.lose(fmt.Errorf("%w: its lease is gone from etcd", ErrLost))
+// Refused looks at etcd's answer to a request that named the lease. If etcd does not know the lease it is lost, and so says the
+// error; any other comes back as it is.
+func (l *Lease) Refused(err error) error {
+	if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return err
 	}
+	l.lose(fmt.Errorf("%w: its lease is gone from etcd", ErrLost))
+	return retry.Permanent(context.Cause(l.ctx))
 }
 
 // lose ends everything on the lease, and has it revoked when the work on it has returned.

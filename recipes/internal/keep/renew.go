@@ -53,7 +53,7 @@ func (l *Lease) renew() {
 			pauses.Reset()
 			t.Reset(l.due())
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
-			l.Refused(err)
+			_ = l.Refused(err) // the holds hear of it
 			return
 		default:
 			t.Reset(min(pauses.NextBackOff(), l.granted()/10))
@@ -93,9 +93,7 @@ func (l *Lease) renewOnce() error {
 
 // Verify asks etcd at once whether the lease is there, for somebody who has seen a key on it vanish.
 func (l *Lease) Verify() error {
-	if err := l.renewOnce(); err != nil {
-		l.Refused(err)
-	}
+	_ = l.Refused(l.renewOnce()) // no answer says nothing; the trust goes on as long as it does
 	return l.Err()
 }
 

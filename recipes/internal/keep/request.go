@@ -60,12 +60,16 @@ func (k *Keeper) request(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 }
 
-// requestError says that it was the request's own deadline that ended it, if so.
+// requestError says why the request's ctx ended, if that is why it failed: gRPC only knows that it did.
 func requestError(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && errors.Is(cause, errNoAnswer) {
+	cause := context.Cause(ctx)
+	switch {
+	case cause == nil || retry.Refused(err):
+		return err
+	case errors.Is(cause, errNoAnswer):
 		return fmt.Errorf("%w: %w", errNoAnswer, context.DeadlineExceeded)
 	}
-	return err
+	return cause
 }
 
 // KV is the client's, or says why it can't be used.

@@ -67,8 +67,7 @@ func (ln *Line) join(ctx context.Context, lease *keep.Lease, send func(context.C
 		e := &Entry{line: ln, lease: lease, id: uuid.NewString()}
 		ok, err := send(ctx, e)
 		if retry.Refused(err) || err != nil && !retry.Temporary(err) { // certainly not applied
-			lease.Refused(err)
-			return err
+			return lease.Refused(err)
 		}
 		if !ok {
 			ok, err = ln.resolveOr(ctx, e, err)
@@ -111,8 +110,7 @@ func (ln *Line) resolve(ctx context.Context, e *Entry) (adopted bool, err error)
 		resp, err := ln.keeper.Txn(ctx, []clientv3.Cmp{absent(ln.entry(e.id))},
 			[]clientv3.Op{void}, []clientv3.Op{clientv3.OpGet(ln.entry(e.id))})
 		if err != nil {
-			e.lease.Refused(err)
-			return err
+			return e.lease.Refused(err)
 		}
 		if !resp.Succeeded {
 			e.adopt(resp.Responses[0].GetResponseRange().Kvs[0])

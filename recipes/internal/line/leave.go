@@ -63,7 +63,7 @@ func (e *Entry) leave(ctx context.Context, op, bare clientv3.Op) error {
 		}
 		switch {
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
-			e.lease.Refused(err)
+			_ = e.lease.Refused(err)
 			return e.notThere()
 		case err != nil:
 			e.asked = e.asked || !retry.Refused(err)

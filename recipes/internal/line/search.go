@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -58,22 +59,29 @@ func (e *Entry) try(ctx context.Context, id string) (found bool, err error) {
 	return false, nil
 }
 
-// scan reads the names of all entries that joined before this one: the youngest live one is in front.
+// scan reads the names of all entries that joined before this one: the youngest live one is in front. The marks between are for this
+// one to bury: nobody stands there to do it.
 func (e *Entry) scan(ctx context.Context) error {
-	resp, err := e.line.keeper.Get(ctx, e.line.prefix+"e/", clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithMaxCreateRev(e.rev-1))
+	all := e.line.prefix + "e/"
+	resp, err := e.line.keeper.Get(ctx, all, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithMaxCreateRev(e.rev-1))
 	if err != nil {
 		return err
 	}
-	youngest := int64(0)
+	var youngest *mvccpb.KeyValue
 	for _, kv := range resp.Kvs {
-		if live(kv) && kv.CreateRevision > youngest {
-			youngest = kv.CreateRevision
-			e.pred = string(kv.Key[len(e.line.prefix+"e/"):])
+		if live(kv) && (youngest == nil || kv.CreateRevision > youngest.CreateRevision) {
+			youngest = kv
 		}
 	}
-	if youngest == 0 {
+	for _, kv := range resp.Kvs {
+		if !live(kv) && (youngest == nil || kv.CreateRevision > youngest.CreateRevision) {
+			e.dead = append(e.dead, keep.Key{Name: string(kv.Key), Rev: kv.ModRevision})
+		}
+	}
+	if youngest == nil {
 		return e.first(ctx)
 	}
+	e.pred = string(youngest.Key[len(all):])
 	return nil
 }
 

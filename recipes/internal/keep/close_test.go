@@ -1,0 +1,217 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestCloseEndsHoldsThenWaitsForWorkThenRevokes(t *testing.T) {
+	bubble(t, func(b *bench) {
+		var given atomic.Bool
+		h := b.hold(b.open(), func(context.Context) error { given.Store(true); return nil })
+		done := make(chan error, 1)
+		go func() {
+			done <- h.Do(context.Background(), func(ctx context.Context) error {
+				<-ctx.Done()
+				if cause := context.Cause(ctx); !errors.Is(cause, ErrClosed) {
+					t.Errorf("cause %v, want ErrClosed", cause)
+				}
+				time.Sleep(7 * time.Second)
+				if given.Load() || len(b.etcd.at("revoke")) > 0 {
+					t.Error("given back while work was going on")
+				}
+				return nil
+			})
+		}()
+		synctest.Wait()
+		if err := b.Close(context.Background()); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+		if at := time.Since(b.clock.start); at != 7*time.Second {
+			t.Errorf("closed at %v, want 7 s", at)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Do = %v, want nil: the work was done and the lock given back", err)
+		}
+		if at := b.etcd.at("revoke"); !given.Load() || len(at) != 1 || at[0] != 7*time.Second {
+			t.Errorf("given back: %v, revoked at %v, want both at 7 s", given.Load(), at)
+		}
+		if err := b.Close(context.Background()); err != nil {
+			t.Errorf("second Close = %v", err)
+		}
+		if _, err := b.Lease(context.Background()); !errors.Is(err, ErrClosed) {
+			t.Errorf("Lease after Close = %v, want ErrClosed", err)
+		}
+		if _, err := b.Begin(); !errors.Is(err, ErrClosed) {
+			t.Errorf("Begin after Close = %v, want ErrClosed", err)
+		}
+	})
+}
+
+func TestCloseWaitsForWorkNoLongerThanItsContext(t *testing.T) {
+	bubble(t, func(b *bench) {
+		h := b.hold(b.open(), func(context.Context) error { return nil })
+		stop := make(chan struct{})
+		go func() { _ = h.Do(context.Background(), func(context.Context) error { <-stop; return nil }) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		if err := b.Close(ctx); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+		if at := time.Since(b.clock.start); at != 3*time.Second {
+			t.Errorf("closed at %v, want 3 s", at)
+		}
+		close(stop)
+	})
+}
+
+func TestCleaningUpIsBounded(t *testing.T) {
+	bubble(t, func(b *bench) {
+		h := b.hold(b.open(), never)
+		err := h.Release(ended())
+		if !errors.Is(err, ErrUnknownOutcome) {
+			t.Errorf("Release = %v, want ErrUnknownOutcome", err)
+		}
+		if at := time.Since(b.clock.start); at != DefaultCleanup {
+			t.Errorf("Release took %v, want %v", at, DefaultCleanup)
+		}
+		b.etcd.on("revoke", never)
+		err = b.Close(ended())
+		if !errors.Is(err, ErrUnknownOutcome) {
+			t.Errorf("Close = %v, want ErrUnknownOutcome", err)
+		}
+		if at := time.Since(b.clock.start); at != 2*DefaultCleanup {
+			t.Errorf("Close returned at %v, want %v", at, 2*DefaultCleanup)
+		}
+	})
+}
+
+// TestReleaseEndsWithTheLease: with a ctx without an end and etcd away, there is nothing to wait for once the lease is lost.
+func TestReleaseEndsWithTheLease(t *testing.T) {
+	bubble(t, func(b *bench) {
+		h := b.hold(b.open(), never)
+		b.etcd.on("renew", never)
+		if err := h.Release(context.Background()); !errors.Is(err, ErrUnknownOutcome) {
+			t.Errorf("Release = %v, want ErrUnknownOutcome", err)
+		}
+		if at := time.Since(b.clock.start); at != ttl-margin {
+			t.Errorf("Release took %v, want %v", at, ttl-margin)
+		}
+	})
+}
+
+func TestReleaseGoesOnInTheBackground(t *testing.T) {
+	bubble(t, func(b *bench) {
+		var tries atomic.Int32
+		var back atomic.Bool
+		h := b.hold(b.open(), func(ctx context.Context) error {
+			tries.Add(1)
+			if back.Load() {
+				return nil
+			}
+			return never(ctx)
+		})
+		_ = h.Release(ended())
+		back.Store(true)
+		synctest.Wait()
+		if n := tries.Load(); n != 2 {
+			t.Errorf("given back in %d tries, want one in the foreground and one in the background", n)
+		}
+	})
+}
+
+func TestReleaseOfALostHoldAsksNothing(t *testing.T) {
+	bubble(t, func(b *bench) {
+		h := b.hold(b.open(), func(context.Context) error { t.Error("given back what was lost"); return nil })
+		b.etcd.on("renew", never)
+		<-h.Context().Done()
+		if err := h.Release(context.Background()); !errors.Is(err, ErrLost) {
+			t.Errorf("Release = %v, want ErrLost", err)
+		}
+	})
+}
+
+func TestTheHoldEndsBeforeItIsGivenBack(t *testing.T) {
+	bubble(t, func(b *bench) {
+		var h *Hold
+		h = b.hold(b.open(), func(context.Context) error {
+			if h.Context().Err() == nil {
+				t.Error("given back while its holder still believed in it")
+			}
+			return nil
+		})
+		first := make(chan error)
+		go func() { first <- h.Release(context.Background()) }()
+		if err := h.Release(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWorkEndsWithItsContext(t *testing.T) {
+	bubble(t, func(b *bench) {
+		released := false
+		h := b.hold(b.open(), func(context.Context) error { released = true; return nil })
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		err := h.Do(ctx, func(ctx context.Context) error {
+			if _, ok := ctx.Deadline(); !ok {
+				t.Error("the work does not see the deadline")
+			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || !released {
+			t.Errorf("Do = %v, released: %v; want the deadline, and true", err, released)
+		}
+	})
+}
+
+func TestWorkThatPanicsReleases(t *testing.T) {
+	bubble(t, func(b *bench) {
+		released := false
+		h := b.hold(b.open(), func(context.Context) error { released = true; return nil })
+		defer func() {
+			if r := recover(); r != "boom" || !released {
+				t.Errorf("recovered %v, released: %v; want the panic itself, and true", r, released)
+			}
+		}()
+		_ = h.Do(context.Background(), func(context.Context) error { panic("boom") })
+	})
+}
+
+func TestBadConfigurationsAreRefused(t *testing.T) {
+	for what, set := range map[string]func(*Config){
+		"negative TTL":   func(c *Config) { c.TTL = -1 },
+		"zero TTL":       func(c *Config) { c.TTL = 0 },
+		"huge TTL":       func(c *Config) { c.TTL = 1000 * time.Hour },
+		"fraction":       func(c *Config) { c.TTL = 4500 * time.Millisecond },
+		"short TTL":      func(c *Config) { c.TTL = 3 * time.Second },
+		"large margin":   func(c *Config) { c.Margin = 10 * time.Second },
+		"bad margin":     func(c *Config) { c.Margin = -1 },
+		"no clean-up":    func(c *Config) { c.Cleanup = 0 },
+		"root":           func(c *Config) { c.Root = "no/slash" },
+		"root with tail": func(c *Config) { c.Root = "/a/" },
+	} {
+		c := Defaults()
+		set(&c)
+		if err := c.check(); err == nil {
+			t.Errorf("%s: accepted", what)
+		}
+	}
+	for _, least := range []time.Duration{4 * time.Second, 300 * time.Second} {
+		c := Defaults()
+		c.TTL = least
+		if err := c.check(); err != nil {
+			t.Errorf("TTL %v: %v", least, err)
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/lock"
+	"github.com/stile-dev/stile/recipes/recipestest"
+	"github.com/stile-dev/stile/recipes/session"
+)
+
+// within fails the test if f takes ten times as long as was promised.
+func within(t *testing.T, promised time.Duration, what string, f func()) {
+	t.Helper()
+	start := time.Now()
+	f()
+	if took := time.Since(start); took > 10*promised {
+		t.Errorf("%s took %v, promised are %v", what, took, promised)
+	}
+}
+
+// lost waits for the end of a hold.
+func lost(t *testing.T, held *lock.Held) {
+	t.Helper()
+	within(t, time.Second, "noticing the loss", func() { <-held.Context().Done() })
+	if cause := context.Cause(held.Context()); !errors.Is(cause, session.ErrLost) {
+		t.Errorf("cause %v, want ErrLost", cause)
+	}
+	if err := held.Err(); !errors.Is(err, session.ErrLost) {
+		t.Errorf("Err() = %v, want ErrLost", err)
+	}
+}
+
+func TestAHoldWhoseKeyIsDeletedEnds(t *testing.T) {
+	for _, when := range []string{"at once", "later"} {
+		t.Run(when, func(t *testing.T) {
+			c := recipestest.Client(t)
+			requests := recipestest.Count(c)
+			s := open(t, c)
+			held := acquire(t, s, "x")
+			if when == "later" {
+				eventually(t, "the look at the own key", func() bool { return requests.Txns.Load() == 2 })
+			}
+			if _, err := c.Delete(t.Context(), held.Claims()[0].Key); err != nil {
+				t.Fatal(err)
+			}
+			lost(t, held)
+			if err := held.Release(t.Context()); !errors.Is(err, session.ErrLost) {
+				t.Errorf("Release = %v, want ErrLost", err)
+			}
+		})
+	}
+}
+
+func TestALateReleaseTouchesNobodyElse(t *testing.T) {
+	c := recipestest.Client(t)
+	a, b := open(t, c), open(t, c)
+	held := acquire(t, a, "x")
+	if _, err := c.Delete(t.Context(), held.Claims()[0].Key); err != nil {
+		t.Fatal(err)
+	}
+	next := acquire(t, b, "x")
+	if err := held.Release(t.Context()); !errors.Is(err, session.ErrLost) {
+		t.Errorf("Release = %v, want ErrLost", err)
+	}
+	if _, err := held.Txn(t.Context()).Then(clientv3.OpPut("k", "stale")).Commit(); err == nil {
+		t.Error("the old holder's Txn was committed")
+	}
+	if _, err := next.Txn(t.Context()).Then(clientv3.OpPut("k", "v")).Commit(); err != nil {
+		t.Errorf("the new holder's Txn: %v", err)
+	}
+	release(t, next)
+}
+
+func leaseOf(t *testing.T, c *clientv3.Client, key string) clientv3.LeaseID {
+	t.Helper()
+	resp, err := c.Get(t.Context(), key)
+	if err != nil || len(resp.Kvs) != 1 {
+		t.Fatalf("no key %q: %v", key, err)
+	}
+	return clientv3.LeaseID(resp.Kvs[0].Lease)
+}
+
+func TestASessionOutlivesItsLease(t *testing.T) {
+	c := recipestest.Client(t)
+	s := open(t, c)
+	held := acquire(t, s, "x")
+	if _, err := c.Revoke(t.Context(), leaseOf(t, c, held.Claims()[0].Key)); err != nil {
+		t.Fatal(err)
+	}
+	lost(t, held)
+	next := acquire(t, s, "x")
+	if next.Token().Compare(held.Token()) <= 0 || held.Err() == nil {
+		t.Errorf("the old hold (%v, %v) came back with the new lease", held.Token(), held.Err())
+	}
+	release(t, next)
+}
+
+// waitingEntry is the key of the first waiter of lock x.
+func waitingEntry(t *testing.T, c *clientv3.Client) string {
+	t.Helper()
+	waiters(t, c, "x", 1)
+	st, err := lock.Inspect(t.Context(), c, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/stile/v1/lock/x/e/" + st.Waiters[0].ID
+}
+
+func TestAWaiterWhoseLeaseIsLost(t *testing.T) {
+	for _, rejoins := range []bool{true, false} {
+		c := recipestest.Client(t)
+		var opts []session.Option
+		if !rejoins {
+			opts = append(opts, session.NoRejoin())
+		}
+		holder, s := open(t, c), open(t, c, opts...)
+		held := acquire(t, holder, "x")
+		got := make(chan error, 1)
+		go func() {
+			next, err := lock.Acquire(t.Context(), s, "x")
+			if err == nil {
+				err = next.Release(t.Context())
+			}
+			got <- err
+		}()
+		first := waitingEntry(t, c)
+		if _, err := c.Revoke(t.Context(), leaseOf(t, c, first)); err != nil {
+			t.Fatal(err)
+		}
+		if !rejoins {
+			if err := <-got; !errors.Is(err, session.ErrLost) {
+				t.Errorf("without rejoining: %v, want ErrLost", err)
+			}
+			release(t, held)
+			continue
+		}
+		eventually(t, "the waiter stands in line again", func() bool { return waitingEntry(t, c) != first })
+		release(t, held)
+		if err := <-got; err != nil {
+			t.Errorf("the waiter that stood in line again: %v", err)
+		}
+	}
+}
+
+func TestARemovedWaiterIsTold(t *testing.T) {
+	c := recipestest.Client(t)
+	s := open(t, c)
+	held := acquire(t, s, "x")
+	got := make(chan error, 1)
+	go func() { _, err := lock.Acquire(t.Context(), s, "x"); got <- err }()
+	if _, err := c.Put(t.Context(), waitingEntry(t, c), `{"state":"removed"}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; !errors.Is(err, lock.ErrRemoved) {
+		t.Errorf("Acquire = %v, want ErrRemoved", err)
+	}
+	release(t, held)
+}
+
+func TestCloseHandsOver(t *testing.T) {
+	c := recipestest.Client(t)
+	a, b := open(t, c), open(t, c)
+	held := acquire(t, a, "x")
+	got := make(chan *lock.Held, 1)
+	go func() { got <- acquire(t, b, "x") }()
+	waiters(t, c, "x", 1)
+	stopped := make(chan error, 1)
+	go func() { _, err := lock.Acquire(t.Context(), a, "x"); stopped <- err }()
+	waiters(t, c, "x", 2)
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if cause := context.Cause(held.Context()); !errors.Is(cause, session.ErrClosed) {
+		t.Errorf("cause %v, want ErrClosed", cause)
+	}
+	if err := <-stopped; !errors.Is(err, session.ErrClosed) {
+		t.Errorf("a waiter of the closed session: %v, want ErrClosed", err)
+	}
+	next := <-got
+	if err := held.Release(t.Context()); err != nil {
+		t.Errorf("Release after Close = %v, want nil: Close has done it", err)
+	}
+	release(t, next)
+	if left := keysOf(t, c); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestNothingHangsWhileEtcdIsAway(t *testing.T) {
+	srv := recipestest.NewServer(t)
+	s, err := session.Open(t.Context(), srv.Client(), session.CleanupTimeout(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := acquire(t, s, "x")
+	srv.Stop()
+	const grace = 250 * time.Millisecond
+	short := func() (context.Context, context.CancelFunc) {
+		return context.WithTimeout(t.Context(), 100*time.Millisecond)
+	}
+	calls := map[string]func(ctx context.Context) error{
+		"Acquire":    func(ctx context.Context) error { _, err := lock.Acquire(ctx, s, "y"); return err },
+		"TryAcquire": func(ctx context.Context) error { _, err := lock.TryAcquire(ctx, s, "y"); return err },
+		"Txn": func(ctx context.Context) error {
+			_, err := held.Txn(ctx).Then(clientv3.OpPut("k", "v")).Commit()
+			return err
+		},
+		"Inspect": func(ctx context.Context) error { _, err := lock.Inspect(ctx, srv.Client(), "y"); return err },
+	}
+	for name, call := range calls {
+		ctx, cancel := short()
+		within(t, 100*time.Millisecond+grace, name, func() {
+			if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s = %v, want an error that Is its ctx's", name, err)
+			}
+		})
+		cancel()
+	}
+	ctx, cancel := short()
+	defer cancel()
+	within(t, 200*time.Millisecond+grace, "Release", func() {
+		if err := held.Release(ctx); !errors.Is(err, session.ErrUnknownOutcome) {
+			t.Errorf("Release = %v, want ErrUnknownOutcome", err)
+		}
+	})
+	within(t, 200*time.Millisecond+grace, "Close", func() {
+		if err := s.Close(ctx); !errors.Is(err, session.ErrUnknownOutcome) {
+			t.Errorf("Close = %v, want ErrUnknownOutcome", err)
+		}
+	})
+}
+
+// TestARestartOfEtcd: leases survive it, and so do holders and waiters.
+func TestARestartOfEtcd(t *testing.T) {
+	srv := recipestest.NewServer(t)
+	c := srv.Client()
+	a, b := open(t, c), open(t, c)
+	held := acquire(t, a, "x")
+	got := make(chan *lock.Held, 1)
+	go func() { got <- acquire(t, b, "x") }()
+	waiters(t, c, "x", 1)
+	srv.Stop()
+	srv.Start()
+	if err := held.Err(); err != nil {
+		t.Fatalf("the hold did not survive the restart: %v", err)
+	}
+	if _, err := held.Txn(t.Context()).Then(clientv3.OpPut("k", "v")).Commit(); err != nil {
+		t.Fatalf("Txn after the restart: %v", err)
+	}
+	release(t, held)
+	release(t, <-got)
+}

@@ -1,0 +1,64 @@
+package recipestest
+
+import (
+	"context"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/stile-dev/stile/server"
+)
+
+// A Server is an etcd of a test's own, that can be stopped and started again on its data.
+type Server struct {
+	t      testing.TB
+	cfg    server.Config
+	server *server.Server // nil while it is stopped
+}
+
+// NewServer starts a server for this test alone. It is stopped when the test ends.
+func NewServer(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{t: t, cfg: server.Config{DataDir: t.TempDir(), ClientURLs: []string{"http://127.0.0.1:0"}}}
+	s.Start()
+	s.cfg.ClientURLs = s.server.Endpoints() // the same again after a restart
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Start starts it on the data that it had.
+func (s *Server) Start() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	var err error
+	if s.server, err = server.Start(ctx, s.cfg); err != nil {
+		s.t.Fatalf("recipestest: %v", err)
+	}
+}
+
+// Stop stops it. Connections break.
+func (s *Server) Stop() {
+	s.t.Helper()
+	if s.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := s.server.Close(ctx); err != nil {
+		s.t.Errorf("recipestest: %v", err)
+	}
+	s.server = nil
+}
+
+// Client is a client of it, over TCP, that is closed when the test ends.
+func (s *Server) Client() *clientv3.Client {
+	s.t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: s.cfg.ClientURLs, Logger: zap.NewNop()})
+	if err != nil {
+		s.t.Fatalf("recipestest: %v", err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
