@@ -3,8 +3,10 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	"github.com/stile-dev/stile/recipes/recipestest"
 	"github.com/stile-dev/stile/recipes/session"
 )
+
+var runs atomic.Int64 // a part of etcd of its own for each run, also with -count
 
 // counted is a session whose lease is open and whose requests are counted from here on. Its TTL is so long that no renewal
 // falls into the test.
@@ -33,7 +37,7 @@ func expect(t *testing.T, what string, r *recipestest.Requests, txns, gets, watc
 }
 
 func TestUncontendedIsOneTxnEach(t *testing.T) {
-	s, r := counted(t, t.Name())
+	s, r := counted(t, fmt.Sprintf("%s %d", t.Name(), runs.Add(1)))
 	held := acquire(t, s, "x")
 	expect(t, "Acquire", r, 1, 0, 0)
 	release(t, held)
@@ -51,7 +55,7 @@ func TestUncontendedIsOneTxnEach(t *testing.T) {
 func TestCostOfWaiting(t *testing.T) {
 	for _, n := range []int{10, 1000} {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
-			prefix := "cost" + strconv.Itoa(n)
+			prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
 			c := recipestest.Namespace(t, prefix)
 			crowd := open(t, c)
 			holder, ofHolder := counted(t, prefix)

@@ -38,12 +38,14 @@ type tasks struct {
 	wg   sync.WaitGroup
 }
 
-func (t *tasks) start(task func()) {
+func (t *tasks) start(task func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.over {
-		t.wg.Go(task)
+	if t.over {
+		return false
 	}
+	t.wg.Go(task)
+	return true
 }
 
 func (t *tasks) wait() {

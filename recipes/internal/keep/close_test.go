@@ -108,19 +108,29 @@ func TestReleaseEndsWithTheLease(t *testing.T) {
 func TestReleaseGoesOnInTheBackground(t *testing.T) {
 	bubble(t, func(b *bench) {
 		var tries atomic.Int32
-		var back atomic.Bool
 		h := b.hold(b.open(), func(ctx context.Context) error {
-			tries.Add(1)
-			if back.Load() {
-				return nil
+			if tries.Add(1) == 1 {
+				return never(ctx)
 			}
-			return never(ctx)
+			return nil
 		})
 		_ = h.Release(ended())
-		back.Store(true)
 		synctest.Wait()
 		if n := tries.Load(); n != 2 {
 			t.Errorf("given back in %d tries, want one in the foreground and one in the background", n)
+		}
+	})
+}
+
+// TestCloseKeepsTimeToRevoke: what can't be given back in time goes with the lease.
+func TestCloseKeepsTimeToRevoke(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.hold(b.open(), never)
+		if err := b.Close(context.Background()); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+		if at := b.etcd.at("revoke"); len(at) != 1 || at[0] != DefaultCleanup/2 {
+			t.Errorf("revoked at %v, want after half of the time", at)
 		}
 	})
 }

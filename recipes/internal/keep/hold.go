@@ -117,6 +117,11 @@ func (h *Hold) lose(why string) {
 func (h *Hold) Release(ctx context.Context) error {
 	ctx, cancel := h.lease.keeper.Cleanup(ctx)
 	defer cancel()
+	return h.release(ctx)
+}
+
+// release is Release within ctx.
+func (h *Hold) release(ctx context.Context) error {
 	first := false
 	h.releasing.Do(func() { first = true })
 	if first {

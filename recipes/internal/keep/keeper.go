@@ -43,6 +43,7 @@ type Keeper struct {
 	opening *opening            // the grant that is on its way
 	lost    bool                // a lease was lost: the next one is opened after a random pause
 	busy    busy                // acquisitions and joined work
+	chores  busy                // what goes on in the background for a lease
 
 	closing sync.Once
 	closed  chan struct{}
@@ -111,16 +112,24 @@ func (k *Keeper) leave() {
 // at the latest when Close is done; Close waits for the task.
 func (k *Keeper) Go(lease *Lease, task func(ctx context.Context)) {
 	ctx, cancel := context.WithCancelCause(k.alive)
-	stop := context.AfterFunc(lease.ctx, func() { cancel(context.Cause(lease.ctx)) })
-	k.spawn(func() {
-		defer cancel(nil)
-		defer stop()
-		task(ctx)
-	})
+	stop := follow(lease.ctx, cancel)
+	k.mu.Lock()
+	k.chores.enter()
+	k.mu.Unlock()
+	done := func() {
+		stop()
+		cancel(nil)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.chores.leave()
+	}
+	if !k.spawn(func() { defer done(); task(ctx) }) {
+		done()
+	}
 }
 
-// spawn starts a goroutine that Close waits for, unless Close is past waiting.
-func (k *Keeper) spawn(task func()) { k.tasks.start(task) }
+// spawn starts a goroutine that Close waits for. It is false when Close is past waiting.
+func (k *Keeper) spawn(task func()) bool { return k.tasks.start(task) }
 
 // opening is a grant on its way, shared by all who wait for it.
 type opening struct {

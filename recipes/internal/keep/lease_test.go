@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// offTick is an instant at which the watchdog isn't just looking.
+const offTick = time.Second + 30*time.Millisecond
+
 func TestALeaseIsRenewedAtAThirdOfItsTTL(t *testing.T) {
 	bubble(t, func(b *bench) {
 		h := b.hold(b.open(), nil)
@@ -124,7 +127,7 @@ func TestAnAnswerAfterTheDeadlineChangesNothing(t *testing.T) {
 func TestSuspendedTimeCounts(t *testing.T) {
 	bubble(t, func(b *bench) {
 		h := b.hold(b.open(), nil)
-		time.Sleep(time.Second + 30*time.Millisecond)
+		time.Sleep(offTick)
 		b.clock.suspend(ttl)
 		if err := h.Err(); !errors.Is(err, ErrLost) {
 			t.Errorf("right after the resume: Err() = %v, want ErrLost", err)
@@ -132,9 +135,9 @@ func TestSuspendedTimeCounts(t *testing.T) {
 	})
 	bubble(t, func(b *bench) {
 		h := b.hold(b.open(), nil)
-		time.Sleep(time.Second + 30*time.Millisecond)
+		time.Sleep(offTick)
 		b.clock.suspend(ttl)
-		b.endsAt(h, time.Second+100*time.Millisecond) // the watchdog's next look
+		b.endsAt(h, time.Second+tick) // the watchdog's next look
 	})
 }
 
@@ -150,7 +153,7 @@ func TestALeaseThatEtcdDoesNotKnowIsLost(t *testing.T) {
 func TestAPausedVirtualMachine(t *testing.T) {
 	bubble(t, func(b *bench) {
 		h := b.hold(b.open(), nil)
-		time.Sleep(time.Second)
+		time.Sleep(offTick)
 		b.clock.pause(time.Hour)
 		if err := h.Err(); !errors.Is(err, ErrUncertain) || errors.Is(err, ErrLost) {
 			t.Errorf("after the jump: Err() = %v, want ErrUncertain", err)
@@ -167,7 +170,7 @@ func TestAPausedVirtualMachine(t *testing.T) {
 	bubble(t, func(b *bench) {
 		h := b.hold(b.open(), nil)
 		b.etcd.on("renew", notFound)
-		time.Sleep(time.Second)
+		time.Sleep(offTick)
 		b.clock.pause(time.Hour)
 		b.endsAt(h, time.Second+tick)
 	})
@@ -196,10 +199,10 @@ func TestARenewalAcrossAPause(t *testing.T) {
 	bubble(t, func(b *bench) {
 		l := b.open()
 		sent := now(b.clock)
-		time.Sleep(time.Second)
+		b.etcd.on("renew", never)
+		time.Sleep(offTick)
 		b.clock.pause(time.Hour)
 		l.renewed(sent, 10*ttl)
-		b.etcd.on("renew", never)
 		h := &Hold{ctx: l.ctx}
 		b.endsAt(h, ttl-margin)
 	})

@@ -1,0 +1,85 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/fencing"
+	"github.com/stile-dev/stile/recipes/lock"
+	"github.com/stile-dev/stile/recipes/recipestest"
+	"github.com/stile-dev/stile/recipes/session"
+)
+
+// client is a client of an etcd of the tests'. A program makes it with clientv3.New.
+func client() (c *clientv3.Client, done func()) {
+	t := &exampleT{}
+	return recipestest.Namespace(t, "examples"), t.end
+}
+
+// exampleT stands for the test that an example has none of.
+type exampleT struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (*exampleT) Helper()                      {}
+func (t *exampleT) Cleanup(f func())           { t.cleanups = append(t.cleanups, f) }
+func (*exampleT) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+func (t *exampleT) end() {
+	for _, f := range t.cleanups {
+		f()
+	}
+}
+
+func ExampleDo() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	err = lock.Do(ctx, s, "reports/nightly", func(ctx context.Context) error {
+		claim, err := fencing.FromContext(ctx) // the guards in fencing do this
+		fmt.Println("working on", claim.Resource)
+		return err
+	})
+	fmt.Println(err)
+	// Output:
+	// working on lock/reports/nightly
+	// <nil>
+}
+
+func ExampleTryAcquire() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	held, err := lock.TryAcquire(ctx, s, "migration")
+	fmt.Println(err)
+	_, err = lock.TryAcquire(ctx, s, "migration") // anybody else, or we again
+	fmt.Println(errors.Is(err, lock.ErrHeld))
+
+	// Commits only while the lock is held.
+	_, err = held.Txn(ctx).Then(clientv3.OpPut("schema", "42")).Commit()
+	fmt.Println(err)
+	fmt.Println(held.Release(ctx))
+	// Output:
+	// <nil>
+	// true
+	// <nil>
+	// <nil>
+}
