@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/recipes/lock"
@@ -254,4 +255,34 @@ func TestARestartOfEtcd(t *testing.T) {
 	}
 	release(t, held)
 	release(t, <-got)
+}
+
+// TestReleasingWhenEtcdIsFull: etcd refuses every Txn with a Put then, and passing on has one.
+func TestReleasingWhenEtcdIsFull(t *testing.T) {
+	srv := recipestest.NewServer(t, recipestest.Quota(4<<20))
+	c := srv.Client()
+	a, b := open(t, c), open(t, c)
+	held := acquire(t, a, "x")
+	got := make(chan *lock.Held, 1)
+	go func() { got <- acquire(t, b, "x") }()
+	waiters(t, c, "x", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	quit := make(chan error, 1)
+	go func() { _, err := lock.Acquire(ctx, b, "x"); quit <- err }()
+	waiters(t, c, "x", 2)
+	srv.Fill()
+	cancel()
+	if err := <-quit; !errors.Is(err, context.Canceled) {
+		t.Errorf("giving up: %v, want context.Canceled", err)
+	}
+	waiters(t, c, "x", 1)
+	release(t, held)
+	next := <-got
+	release(t, next)
+	if _, err := lock.Acquire(t.Context(), a, "x"); !errors.Is(err, rpctypes.ErrNoSpace) {
+		t.Errorf("Acquire = %v, want ErrNoSpace", err)
+	}
+	if st, err := lock.Inspect(t.Context(), c, "x"); err != nil || st.Holder != nil {
+		t.Errorf("not free: %+v, %v", st, err)
+	}
 }

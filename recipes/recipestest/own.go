@@ -2,8 +2,12 @@ package recipestest
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -17,10 +21,22 @@ type Server struct {
 	server *server.Server // nil while it is stopped
 }
 
-// NewServer starts a server for this test alone. It is stopped when the test ends.
-func NewServer(t testing.TB) *Server {
+// A ServerOption sets something about a Server.
+type ServerOption func(*server.Config)
+
+// Quota is the size that the server's database may reach, for tests of what happens when it is full (Fill). Small ones are filled in
+// no time; the least is 1 MiB.
+func Quota(bytes int64) ServerOption {
+	return func(c *server.Config) { c.QuotaBytes = bytes }
+}
+
+// NewServer starts a server for this test alone, on loopback and a free port. It is stopped when the test ends.
+func NewServer(t testing.TB, opts ...ServerOption) *Server {
 	t.Helper()
 	s := &Server{t: t, cfg: server.Config{DataDir: t.TempDir(), ClientURLs: []string{"http://127.0.0.1:0"}}}
+	for _, opt := range opts {
+		opt(&s.cfg)
+	}
 	s.Start()
 	s.cfg.ClientURLs = s.server.Endpoints() // the same again after a restart
 	t.Cleanup(s.Stop)
@@ -50,6 +66,21 @@ func (s *Server) Stop() {
 		s.t.Errorf("recipestest: %v", err)
 	}
 	s.server = nil
+}
+
+// Fill writes until etcd is out of space (NOSPACE), and refuses whatever could write more.
+func (s *Server) Fill() {
+	s.t.Helper()
+	c := s.Client()
+	for i := 0; ; i++ {
+		_, err := c.Put(context.Background(), fmt.Sprintf("fill/%d", i), strings.Repeat("x", 100<<10))
+		if errors.Is(err, rpctypes.ErrNoSpace) {
+			return
+		}
+		if err != nil {
+			s.t.Fatalf("recipestest: fill: %v", err)
+		}
+	}
 }
 
 // Client is a client of it, over TCP, that is closed when the test ends.
