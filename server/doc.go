@@ -1,0 +1,50 @@
+// Package server runs one etcd member inside this process.
+//
+//	s, err := server.Start(ctx, server.Config{DataDir: "/var/lib/stile"})
+//	if err != nil { ... }
+//	defer s.Close(ctx)
+//	client := s.Client()        // in this process: no socket in between
+//	endpoints := s.Endpoints()  // for everybody else
+//
+// # What it promises
+//
+// [Start] returns when the server serves, or an error that says what is wrong, and then it leaves
+// nothing behind: no goroutine, listener, lock or temporary directory. [Server.Close] ends at once
+// all that the server handed out, answers what is in flight, and doesn't wait for clients that stay
+// connected. [Server.Done] and [Server.Err] tell when etcd stopped by itself.
+//
+// # Security
+//
+// By default only this machine reaches the server: it listens on loopback, and there is no peer
+// listener at all. An address that others reach is refused unless it asks for client certificates
+// (an https URL with CertFile, KeyFile and ClientCAFile), or Config.AllowInsecure says that the
+// network is trusted. Note that every user of this machine reaches loopback.
+//
+// The client port speaks gRPC and nothing else, so a web page can't talk to it. HTTP has a port of
+// its own, off unless Config.HTTPURL names it: /metrics, /health, /livez, /readyz, /version, and the
+// JSON gateway under /v3/ when Config.HTTPGateway is set. It answers only requests whose Host is an
+// IP address, localhost or the host it listens on (a name that was rebound to this machine is none of
+// these), refuses what a page of another origin sends, and sends no CORS header. /debug/vars and
+// profiles, which etcd serves too, are not served: they show the command line.
+// The HTTP port falls under the same rule for addresses; those who may connect may read the metrics.
+//
+// etcd's own lock and election services are refused unless Config.EtcdRecipes switches them on: their
+// Unlock deletes whatever key it is given.
+//
+// etcd's logs go to Config.Logger without the requests that they were about, so that stored keys and
+// values don't end up in logs; etcd's debug level is never passed on.
+//
+// With etcd's authentication on, the in-process client needs a token like any other: it is not root.
+//
+// # What it cannot promise
+//
+// etcd ends the whole process when it can't write its log: a full or failing disk, above all. Its last
+// words go to Config.Logger, or to standard error when there is none. An application that must outlive
+// this runs `stile serve` beside itself instead of this package inside.
+//
+// A data directory that is damaged is an error of Start as far as etcd notices it while starting; etcd
+// then may keep files of that directory open until the process ends.
+//
+// The metrics are etcd's, in Prometheus' registry of the process: two servers in one process count
+// into the same series.
+package server

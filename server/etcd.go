@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+const memberName = "stile"
+
+// startEtcd runs etcd until it is ready to serve. It listens nowhere: serve does.
+func (n *node) startEtcd(ctx context.Context, s *Server) (err error) {
+	if err := interrupted(ctx); err != nil {
+		return err
+	}
+	cfg := n.etcdConfig(s.log)
+	if s.tune != nil {
+		s.tune(cfg)
+	}
+	if n.etcd, err = s.guard.start(cfg); err != nil {
+		return fmt.Errorf("etcd in %s: %w", n.dir.path, err)
+	}
+	select {
+	case <-n.etcd.Server.ReadyNotify():
+		return interrupted(ctx)
+	case <-n.etcd.Server.StopNotify():
+		return errors.New("etcd stopped while starting; its log says why")
+	case <-ctx.Done():
+		return interrupted(ctx)
+	}
+}
+
+func (n *node) etcdConfig(log *zap.Logger) *embed.Config {
+	c := embed.NewConfig()
+	c.Name, c.Dir = memberName, n.dir.path
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log)
+	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
+	peer, _ := url.Parse(nominalPeerURL) // a constant
+	c.AdvertisePeerUrls = []url.URL{*peer}
+	c.AdvertiseClientUrls = nil
+	for _, l := range n.clients {
+		c.AdvertiseClientUrls = append(c.AdvertiseClientUrls, l.url)
+	}
+	c.InitialCluster = c.InitialClusterFromName(memberName)
+	c.InitialClusterToken = rand.Text() // so that no two stores share a cluster id
+	c.EnableGRPCGateway = false
+	n.limits(c)
+	c.ClientTLSInfo = tlsInfo(n.settings.Config, log)
+	c.UnsafeNoFsync = n.settings.NoFsync
+	return c
+}
+
+func (n *node) limits(c *embed.Config) {
+	s := n.settings
+	c.TickMs = uint(s.HeartbeatInterval / time.Millisecond)
+	c.ElectionMs = uint(s.ElectionTimeout / time.Millisecond)
+	c.AutoCompactionMode = embed.CompactorModePeriodic
+	c.AutoCompactionRetention = s.CompactionHistory.String()
+	c.QuotaBackendBytes = s.QuotaBytes
+	c.MaxRequestBytes = uint(s.MaxRequestBytes)
+	c.MaxConcurrentStreams = uint32(s.MaxConcurrentStreams)
+}
+
+func tlsInfo(c Config, log *zap.Logger) transport.TLSInfo {
+	return transport.TLSInfo{
+		CertFile: c.CertFile, KeyFile: c.KeyFile,
+		TrustedCAFile: c.ClientCAFile, ClientCertAuth: c.ClientCAFile != "",
+		Logger: log,
+	}
+}
+
+// startGuard turns what etcd does when it can't start (log "fatal" and exit, or panic) into an error.
+// Once etcd has started it lets such an end happen: a member that can't write must not go on.
+type startGuard struct{ starting atomic.Bool }
+
+// lastWords is what the guard panics with instead of ending the process.
+type lastWords struct{ message string }
+
+// OnWrite is called by zap after it wrote a "fatal" entry.
+func (g *startGuard) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
+	if !g.starting.Load() {
+		os.Exit(1)
+	}
+	msg := e.Message
+	for _, f := range fields {
+		if err, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
+			msg += ": " + err.Error()
+		}
+	}
+	panic(lastWords{msg})
+}
+
+func (g *startGuard) start(cfg *embed.Config) (e *embed.Etcd, err error) {
+	g.starting.Store(true)
+	defer g.starting.Store(false)
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case lastWords:
+			e, err = nil, fmt.Errorf("damaged or unusable: %s", p.message)
+		default:
+			e, err = nil, fmt.Errorf("damaged or unusable: %v", p)
+		}
+	}()
+	return embed.StartEtcd(cfg)
+}
