@@ -148,7 +148,7 @@ func (k *Keeper) Lease(ctx context.Context) (*Lease, error) {
 	case <-o.done:
 		return o.lease, o.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, fmt.Errorf("open a lease: %w", context.Cause(ctx))
 	}
 }
 

@@ -79,7 +79,8 @@ func (l *Lease) renewOnce() error {
 	if !l.trusted(sent) {
 		return nil // the watchdog ends it
 	}
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(l.ctx), min(requestTimeout, l.granted()/(2*renewals)))
+	// Without WithRequireLeader: a member without a leader would refuse at once, and KeepAliveOnce ask again without a pause.
+	ctx, cancel := context.WithTimeout(l.ctx, min(requestTimeout, l.granted()/(2*renewals)))
 	defer cancel()
 	resp, err := leases.KeepAliveOnce(ctx, l.id)
 	if err != nil {

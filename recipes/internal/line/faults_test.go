@@ -19,7 +19,7 @@ import (
 type fault int
 
 const (
-	none       fault = iota
+	noFault    fault = iota
 	loseAnswer       // it is applied, and nobody hears
 	loseTxn          // it never arrives
 	late             // nobody hears, and it is applied when letThrough is called
@@ -75,7 +75,7 @@ func (f *faultyKV) fate() fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.next) == 0 {
-		return none
+		return noFault
 	}
 	first := f.next[0]
 	f.next = f.next[1:]
