@@ -24,9 +24,9 @@ var (
 	// ErrBadClaim says that a claim names no resource or has an unknown mode.
 	ErrBadClaim = errors.New("bad claim")
 
-	// ErrEnded says that the hold behind the claim has ended in this process. The error
-	// also Is the reason why it ended.
-	ErrEnded = errors.New("the hold has ended")
+	// ErrEnded says that the hold behind the claim has ended in this process, or is not believed
+	// right now. The error also Is the reason for that.
+	ErrEnded = errors.New("the hold is not in force")
 
 	// ErrShared says that a shared claim was presented for what needs an exclusive one.
 	ErrShared = errors.New("a shared claim does not allow this")

@@ -66,7 +66,7 @@ func ExampleClaim_Bind() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// fencing "lock/a": the hold has ended: lost: no answer from the store for 15s
+	// fencing "lock/a": the hold is not in force: lost: no answer from the store for 15s
 }
 
 func ExampleClaim_overTheWire() {

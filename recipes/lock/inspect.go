@@ -54,7 +54,7 @@ func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...
 	if err := keys.CheckName(name); err != nil {
 		return State{}, fmt.Errorf("lock: %w", err)
 	}
-	root, err := reader(client, opts)
+	root, err := reader(ctx, client, opts)
 	if err != nil {
 		return State{}, fmt.Errorf("lock %q: %w", name, err)
 	}
@@ -69,7 +69,7 @@ func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...
 
 // List reads the state of every lock that is held or waited for, by name. It reads all their keys, in one answer.
 func List(ctx context.Context, client *clientv3.Client, opts ...Option) ([]State, error) {
-	root, err := reader(client, opts)
+	root, err := reader(ctx, client, opts)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
@@ -86,7 +86,10 @@ func List(ctx context.Context, client *clientv3.Client, opts ...Option) ([]State
 	return states, nil
 }
 
-func reader(client *clientv3.Client, opts []Option) (root string, err error) {
+func reader(ctx context.Context, client *clientv3.Client, opts []Option) (root string, err error) {
+	if ctx == nil {
+		return "", errors.New("the context is nil")
+	}
 	o := options{root: keys.DefaultRoot}
 	for _, opt := range opts {
 		opt(&o)

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/keep"
 	"github.com/stile-dev/stile/recipes/internal/keys"
 	"github.com/stile-dev/stile/recipes/internal/line"
-	"github.com/stile-dev/stile/recipes/internal/retry"
 	"github.com/stile-dev/stile/recipes/session"
 )
 
@@ -35,7 +33,12 @@ type Held struct {
 // in time is done by the session in the background. The error Is what ended the wait: ctx's cause, session.ErrClosed,
 // ErrRemoved, ErrWouldDeadlock, or what etcd refused the request with.
 func Acquire(ctx context.Context, s *session.Session, name string) (*Held, error) {
-	h, err := acquire(ctx, s, name)
+	a, err := begin(ctx, s, name)
+	if err != nil {
+		return nil, err
+	}
+	defer a.end()
+	h, err := a.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +52,12 @@ func Do(ctx context.Context, s *session.Session, name string, work func(ctx cont
 	if work == nil {
 		return fmt.Errorf("lock %q: there is no work to do: it is nil", name)
 	}
-	h, err := acquire(ctx, s, name)
+	a, err := begin(ctx, s, name)
+	if err != nil {
+		return err
+	}
+	defer a.end() // after the work, so that closing the session waits for it without a gap
+	h, err := a.acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,14 +67,14 @@ func Do(ctx context.Context, s *session.Session, name string, work func(ctx cont
 // TryAcquire returns the lock if nobody holds it or waits for it, and otherwise a *HeldError, which Is ErrHeld. It does not wait for the
 // lock, and for etcd 5 s at the most.
 func TryAcquire(ctx context.Context, s *session.Session, name string) (*Held, error) {
-	a, err := begin(s, name)
+	a, err := begin(ctx, s, name)
 	if err != nil {
 		return nil, err
 	}
 	defer a.end()
-	limited, cancel := context.WithTimeoutCause(ctx, tryTimeout, fmt.Errorf("%w: %w", errNoAnswer, context.DeadlineExceeded))
+	limited, cancel := context.WithTimeoutCause(ctx, tryTimeout, errNoAnswer)
 	defer cancel()
-	h, err := a.attempt(limited, ctx, a.line.TryJoin)
+	h, err := a.attempt(limited, a.line.TryJoin)
 	if errors.Is(err, ErrHeld) {
 		return nil, a.heldBy(limited, err)
 	}
@@ -85,13 +93,20 @@ type acquisition struct {
 	end    func()
 }
 
-func begin(s *session.Session, name string) (*acquisition, error) {
+// begin refuses what can be refused without a request.
+func begin(ctx context.Context, s *session.Session, name string) (*acquisition, error) {
 	k, err := session.Keeper(s)
 	if err != nil {
 		return nil, fmt.Errorf("lock %q: %w", name, err)
 	}
 	if err := keys.CheckName(name); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
+	}
+	if ctx == nil {
+		return nil, fmt.Errorf("lock %q: the context is nil", name)
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("lock %q: %w", name, ctx.Err())
 	}
 	end, err := k.Begin()
 	if err != nil {
@@ -101,36 +116,16 @@ func begin(s *session.Session, name string) (*acquisition, error) {
 	return &acquisition{keeper: k, line: line.New(k, prefix), name: name, prefix: prefix, end: end}, nil
 }
 
-func acquire(ctx context.Context, s *session.Session, name string) (*keep.Hold, error) {
-	a, err := begin(s, name)
+// acquire waits for the lock, unless ctx says that it is held already.
+func (a *acquisition) acquire(ctx context.Context) (*keep.Hold, error) {
+	if a.keeper.Holding(ctx, a.prefix) {
+		return nil, fmt.Errorf("lock %q: %w", a.name, ErrWouldDeadlock)
+	}
+	h, err := a.attempt(ctx, a.wait)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lock %q: acquire: %w", a.name, err)
 	}
-	defer a.end()
-	if err := a.holdsAlready(ctx); err != nil {
-		return nil, err
-	}
-	for {
-		h, err := a.attempt(ctx, ctx, a.wait)
-		again := errors.Is(err, session.ErrLost) || errors.Is(err, session.ErrUncertain)
-		switch {
-		case err == nil:
-			return h, nil
-		case again && a.keeper.Rejoins() && ctx.Err() == nil:
-			continue // with the next lease, at the end of the line
-		}
-		return nil, fmt.Errorf("lock %q: acquire: %w", name, err)
-	}
-}
-
-// holdsAlready looks whether ctx carries a hold on this very lock, which waiting here would outlast.
-func (a *acquisition) holdsAlready(ctx context.Context) error {
-	for _, c := range fencing.Claims(ctx) {
-		if strings.HasPrefix(c.Key, a.prefix) && c.Err() == nil {
-			return fmt.Errorf("lock %q: %w", a.name, ErrWouldDeadlock)
-		}
-	}
-	return nil
+	return h, nil
 }
 
 // getHead is how an entry gets to the head of the line: by waiting for it or by finding it free.
@@ -148,34 +143,20 @@ func (a *acquisition) wait(ctx context.Context, lease *keep.Lease, d line.Detail
 	return e, nil
 }
 
-// attempt tries on one lease. values lends the hold its values; ctx bounds the attempt.
-func (a *acquisition) attempt(ctx, values context.Context, get getHead) (*keep.Hold, error) {
-	lease, err := a.lease(ctx)
-	if err != nil {
-		return nil, err
-	}
-	bound, cancel := a.keeper.Bound(ctx, lease)
-	defer cancel()
-	e, err := get(bound, lease, line.Self(a.keeper.Labels()))
-	if err != nil {
-		return nil, err
-	}
-	h, err := lease.Hold(values, a.spec(e))
-	if err != nil {
-		e.Abandon()
-		return nil, err
-	}
-	return h, nil
-}
-
-func (a *acquisition) lease(ctx context.Context) (lease *keep.Lease, err error) {
-	ctx, cancel := a.keeper.Bound(ctx, nil)
-	defer cancel()
-	err = retry.Until(ctx, func(ctx context.Context) error {
-		lease, err = a.keeper.Lease(ctx)
-		return err
+// attempt gets to the head on one lease after the other, if they are lost meanwhile, each time from the end of the line.
+func (a *acquisition) attempt(ctx context.Context, get getHead) (*keep.Hold, error) {
+	return a.keeper.Attempt(ctx, func(bound context.Context, lease *keep.Lease) (*keep.Hold, error) {
+		e, err := get(bound, lease, line.Self(a.keeper.Labels()))
+		if err != nil {
+			return nil, err
+		}
+		h, err := lease.Hold(bound, ctx, a.spec(e))
+		if err != nil {
+			e.Abandon()
+			return nil, err
+		}
+		return h, nil
 	})
-	return lease, err
 }
 
 func (a *acquisition) spec(e *line.Entry) keep.Spec {

@@ -34,14 +34,15 @@ func (h *Hold) Token() fencing.Token { return h.hold.Claims()[0].Token }
 // It removes nothing but its own: a hold that was lost before gives ErrLost, and whoever holds it now is not touched.
 //
 // It takes 1 transaction. When ctx has ended it goes on for at most the cleanup timeout; an error that Is ErrUnknownOutcome
-// leaves the rest to the session. Later calls wait for the first and return the same.
+// leaves the rest to the session. Later calls wait for the first and return the same (unless their own time runs out first).
 func (h *Hold) Release(ctx context.Context) error { return h.hold.Release(ctx) }
 
 // Txn is a transaction of etcd's that commits only while this is held, decided by etcd at the instant of the commit:
 //
 //	resp, err := held.Txn(ctx).Then(clientv3.OpPut(key, value)).Commit()
 //
-// Conditions of your own (If, Else) tell by resp.Succeeded, as usual. A hold that ended gives ErrLost and nothing is written. It
+// Conditions of your own (If, Else) tell by resp.Succeeded, as usual. A hold that has ended gives its cause (ErrLost, ErrReleased,
+// ErrClosed), one that somebody else has ended in etcd gives ErrLost, and nothing is written. It
 // is sent once, since your operations may not be safe to repeat: when the answer is lost, the error Is ErrUnknownOutcome. The
 // guard takes one of the 128 operations that etcd allows.
 func (h *Hold) Txn(ctx context.Context) clientv3.Txn { return h.hold.Txn(ctx) }

@@ -36,12 +36,12 @@ func CleanupTimeout(d time.Duration) Option {
 }
 
 // Root is the prefix of all keys, "/stile/v1" by default. It starts with '/' and does not end with one. Sessions with
-// different roots never meet.
+// different roots never meet, unless one root lies below the other.
 func Root(prefix string) Option {
 	return func(c *keep.Config) { c.Root = prefix }
 }
 
-// Labels are stored with whatever this session holds or waits for, for people to read: no secrets. Everyone who can read
+// Labels are stored with whatever this session holds or waits for, for people to read: at most 16 KiB, and no secrets. Everyone who can read
 // the keys sees them, with the host's name and the process's id.
 func Labels(labels map[string]string) Option {
 	labels = maps.Clone(labels)
@@ -50,7 +50,7 @@ func Labels(labels map[string]string) Option {
 
 // NoRejoin has an acquisition that waits fail with ErrLost when its lease is lost, rather than stand in line again.
 func NoRejoin() Option {
-	return func(c *keep.Config) { c.Stay = true }
+	return func(c *keep.Config) { c.NoRejoin = true }
 }
 
 // Logger hears of what has no caller: clean-up in the background that failed. By default nothing is logged.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,7 +27,7 @@ func Open(ctx context.Context, client *clientv3.Client, opts ...Option) (*Sessio
 		return nil, err
 	}
 	if err := s.Start(ctx); err != nil {
-		_ = s.Close(ctx) // the error that matters is the first
+		s.keeper.Discard()
 		return nil, err
 	}
 	return s, nil
@@ -51,6 +52,9 @@ func (s *Session) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if ctx == nil {
+		return errors.New("session: the context is nil")
+	}
 	if _, err := k.Lease(ctx); err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
@@ -62,7 +66,8 @@ func (s *Session) Start(ctx context.Context) error {
 // Later calls wait for the first and return the same.
 //
 // If ctx has ended, or ends on the way, Close goes on for at most the cleanup timeout. An error that Is ErrUnknownOutcome says
-// that etcd could not be told: the keys go after their TTL.
+// that etcd could not be told: the keys go after their TTL. Don't call it from the work under a hold with a ctx that does not end: it
+// waits for that work.
 func (s *Session) Close(ctx context.Context) error {
 	k, err := keeper(s)
 	if err != nil {

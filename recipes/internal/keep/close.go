@@ -74,6 +74,13 @@ func (k *Keeper) choresDone() <-chan struct{} {
 	return k.chores.wait()
 }
 
+// Discard ends a Keeper that nobody has used: nothing is told to etcd, and a grant that is on its way is given up.
+func (k *Keeper) Discard() {
+	k.shut()
+	k.kill()
+	k.tasks.wait()
+}
+
 // shut lets nothing new begin.
 func (k *Keeper) shut() (idle <-chan struct{}, opening *opening) {
 	k.mu.Lock()

@@ -73,7 +73,7 @@ func TestCloseWaitsForWorkNoLongerThanItsContext(t *testing.T) {
 func TestCleaningUpIsBounded(t *testing.T) {
 	bubble(t, func(b *bench) {
 		h := b.hold(b.open(), never)
-		err := h.Release(ended())
+		err := h.Release(over())
 		if !errors.Is(err, ErrUnknownOutcome) {
 			t.Errorf("Release = %v, want ErrUnknownOutcome", err)
 		}
@@ -81,7 +81,7 @@ func TestCleaningUpIsBounded(t *testing.T) {
 			t.Errorf("Release took %v, want %v", at, DefaultCleanup)
 		}
 		b.etcd.on("revoke", never)
-		err = b.Close(ended())
+		err = b.Close(over())
 		if !errors.Is(err, ErrUnknownOutcome) {
 			t.Errorf("Close = %v, want ErrUnknownOutcome", err)
 		}
@@ -114,7 +114,7 @@ func TestReleaseGoesOnInTheBackground(t *testing.T) {
 			}
 			return nil
 		})
-		_ = h.Release(ended())
+		_ = h.Release(over())
 		synctest.Wait()
 		if n := tries.Load(); n != 2 {
 			t.Errorf("given back in %d tries, want one in the foreground and one in the background", n)

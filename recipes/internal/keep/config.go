@@ -15,6 +15,7 @@ const (
 	DefaultTTL     = 15 * time.Second
 	MaxTTL         = 300 * time.Second // beyond it a new leader may know less of a lease than its client
 	DefaultCleanup = 5 * time.Second
+	MaxLabels      = 16 << 10 // bytes, of all names and values: they are stored with each entry
 
 	driftShare = 100 // 1 % of the TTL, for clocks of different rate
 	leaderGap  = 1100 * time.Millisecond
@@ -22,13 +23,13 @@ const (
 
 // Config is what package session's options set. Negative durations stand for bad values, zero ones for defaults.
 type Config struct {
-	TTL     time.Duration
-	Margin  time.Duration
-	Cleanup time.Duration
-	Root    string
-	Labels  map[string]string
-	Stay    bool // a waiting acquisition fails with the lease rather than rejoin
-	Logger  *slog.Logger
+	TTL      time.Duration
+	Margin   time.Duration
+	Cleanup  time.Duration
+	Root     string
+	Labels   map[string]string
+	NoRejoin bool // a waiting acquisition fails with its lease
+	Logger   *slog.Logger
 }
 
 // Defaults is the configuration of a session without options.
@@ -58,6 +59,9 @@ func (c *Config) check() error {
 	if c.Cleanup <= 0 {
 		errs = append(errs, fmt.Errorf("cleanup timeout %v: it must be positive", c.Cleanup))
 	}
+	if n := size(c.Labels); n > MaxLabels {
+		errs = append(errs, fmt.Errorf("labels of %d bytes: the most is %d", n, MaxLabels))
+	}
 	if err := keys.CheckRoot(c.Root); err != nil {
 		errs = append(errs, err)
 	}
@@ -65,6 +69,13 @@ func (c *Config) check() error {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return errors.Join(errs...)
+}
+
+func size(labels map[string]string) (n int) {
+	for name, value := range labels {
+		n += len(name) + len(value)
+	}
+	return n
 }
 
 func leastTTL(margin time.Duration) time.Duration {

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Do runs work under the hold and releases it when work has returned, whatever the hold's fate: the lease is renewed that
 // long, and a lost one is not revoked before. The work's context ends with the hold and with ctx.
+//
+// Work does not start under a hold that has ended. The recipe has begun (Begin) before and ends after, so that Close waits without
+// a gap from the acquisition to the release.
 func (h *Hold) Do(ctx context.Context, work func(context.Context) error) (err error) {
 	wctx, cancel := h.within(ctx)
 	leave := h.join()
@@ -18,6 +22,9 @@ func (h *Hold) Do(ctx context.Context, work func(context.Context) error) (err er
 		leave()
 		err = outcome(err, lost, released)
 	}()
+	if err := h.Err(); err != nil {
+		return err
+	}
 	return work(wctx)
 }
 
@@ -30,6 +37,9 @@ func (h *Hold) lost() error {
 
 // outcome is what Do returns: the loss is never hidden, neither by work that returned nil nor by an error of work's.
 func outcome(work, lost, released error) error {
+	if lost == nil && errors.Is(released, ErrLost) {
+		lost = released
+	}
 	switch {
 	case lost != nil && work != nil && !errors.Is(work, ErrLost):
 		return fmt.Errorf("%w (the work returned: %w)", lost, work)
@@ -46,16 +56,19 @@ func outcome(work, lost, released error) error {
 func (h *Hold) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	w, cancel := context.WithCancelCause(h.ctx)
 	stop := follow(ctx, cancel)
-	release := func() {}
-	if deadline, ok := ctx.Deadline(); ok {
-		w, release = context.WithDeadline(w, deadline)
-	}
-	return w, func() {
+	return bounded{w, ctx}, func() {
 		stop()
-		release()
 		cancel(nil)
 	}
 }
+
+// bounded has the deadline of another context, which ends it: only one of the two is to say why it ended.
+type bounded struct {
+	context.Context
+	by context.Context
+}
+
+func (b bounded) Deadline() (time.Time, bool) { return b.by.Deadline() }
 
 // join counts work in, for those who wait for its end: Close, and the revocation of the lease.
 func (h *Hold) join() (leave func()) {

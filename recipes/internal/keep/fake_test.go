@@ -167,13 +167,13 @@ func bubble(t *testing.T, test func(b *bench)) {
 		k := newKeeper(clock, cfg)
 		k.leaser = func() (leaser, error) { return etcd, nil }
 		test(&bench{t, k, etcd, clock})
-		if err := k.Close(ended()); err != nil && etcd.answers["revoke"] == nil {
+		if err := k.Close(over()); err != nil && etcd.answers["revoke"] == nil {
 			t.Errorf("close: %v", err)
 		}
 	})
 }
 
-func ended() context.Context {
+func over() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
@@ -194,7 +194,7 @@ func (b *bench) hold(l *Lease, give func(context.Context) error) *Hold {
 	if give == nil {
 		give = func(context.Context) error { return nil }
 	}
-	h, err := l.Hold(context.Background(), Spec{What: "it", Give: give})
+	h, err := l.Hold(context.Background(), context.Background(), Spec{What: "it", Give: give})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/stile-dev/stile/fencing"
+	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
 // Spec says what a recipe has got.
@@ -17,7 +20,7 @@ type Spec struct {
 	Claims []fencing.Claim
 	// Watches are on Keys and open already, or none.
 	Watches []*Watch
-	// Give gives it back in etcd, until ctx ends. It may be called again after an error. ErrLost says that it was not its own.
+	// Give gives it back in etcd, until ctx ends. It may be called again after an error. ErrNotThere says that it was not its own.
 	Give func(ctx context.Context) error
 }
 
@@ -31,32 +34,52 @@ type Hold struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	mu    sync.Mutex
-	watch *time.Timer // starts to watch the own keys
+	mu       sync.Mutex
+	watching *time.Timer // starts to watch the own keys
 
 	releasing sync.Once
 	released  chan struct{}
 	result    error // of Release, once released is closed
 }
 
-// Hold makes a hold of what spec says. ctx lends it its values. It fails if the lease can't be trusted any more; then
-// nothing is held, and the keys go with the lease.
-func (l *Lease) Hold(ctx context.Context, spec Spec) (*Hold, error) {
+// Hold makes a hold of what spec says; values lends it its values. It fails if the lease can't be trusted any more, or is still
+// uncertain when ctx ends; then nothing is held, and the recipe gives the keys up.
+func (l *Lease) Hold(ctx, values context.Context, spec Spec) (*Hold, error) {
 	h := &Hold{lease: l, what: spec.What, keys: spec.Keys, give: spec.Give, released: make(chan struct{})}
 	for _, c := range spec.Claims {
 		h.claims = append(h.claims, c.Bind(h.Err))
 	}
-	h.ctx, h.cancel = context.WithCancelCause(fencing.NewContext(context.WithoutCancel(ctx), h.claims...))
-	if err := l.add(h); err != nil {
+	base := fencing.NewContext(context.WithoutCancel(values), h.claims...)
+	h.ctx, h.cancel = context.WithCancelCause(context.WithValue(base, holdsKey{}, append(holdsIn(values), h)))
+	if err := l.add(ctx, h); err != nil {
 		h.cancel(err)
+		for _, w := range spec.Watches {
+			w.Close()
+		}
 		return nil, err
 	}
 	h.watchOwn(spec.Watches)
 	return h, nil
 }
 
-func (l *Lease) add(h *Hold) error {
-	if err := l.Err(); err != nil {
+// holdsKey is where a context has the holds that it comes from.
+type holdsKey struct{}
+
+func holdsIn(ctx context.Context) []*Hold {
+	holds, _ := ctx.Value(holdsKey{}).([]*Hold)
+	return slices.Clip(holds)
+}
+
+// Holding reports whether ctx comes from a hold, on this same etcd, of a key below prefix.
+func (k *Keeper) Holding(ctx context.Context, prefix string) bool {
+	return slices.ContainsFunc(holdsIn(ctx), func(h *Hold) bool {
+		below := func(key Key) bool { return strings.HasPrefix(key.Name, prefix) }
+		return h.lease.keeper.client == k.client && slices.ContainsFunc(h.keys, below) && h.Err() == nil
+	})
+}
+
+func (l *Lease) add(ctx context.Context, h *Hold) error {
+	if err := l.certain(ctx); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -103,8 +126,8 @@ func (h *Hold) End(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cancel(fmt.Errorf("%s: %w", h.what, why))
-	if h.watch != nil {
-		h.watch.Stop()
+	if h.watching != nil {
+		h.watching.Stop()
 	}
 }
 
@@ -155,19 +178,15 @@ func (h *Hold) giveBack(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrLost):
-		return fmt.Errorf("%s: %w", h.what, err)
+	case errors.Is(err, ErrNotThere):
+		return fmt.Errorf("%s: %w: %w", h.what, ErrLost, err)
 	}
-	h.lease.keeper.Go(h.lease, h.giveLater)
+	// The session goes on where this call stops, until it is done or the lease has ended.
+	h.lease.keeper.Go(h.lease, func(ctx context.Context) { _ = retry.Stubbornly(ctx, h.give) })
+	if retry.Refused(err) {
+		return fmt.Errorf("%s: not released yet, the session goes on trying: %w", h.what, err)
+	}
 	return h.unknown(err)
-}
-
-// giveLater goes on in the background where Release had to stop.
-func (h *Hold) giveLater(ctx context.Context) {
-	err := h.give(ctx)
-	if err != nil && !errors.Is(err, ErrLost) && ctx.Err() == nil {
-		h.lease.keeper.cfg.Logger.Warn("not given back; it goes with its lease", "what", h.what, "err", err)
-	}
 }
 
 func (h *Hold) unknown(err error) error {

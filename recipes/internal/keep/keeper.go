@@ -67,7 +67,7 @@ func New(client *clientv3.Client, cfg Config) (*Keeper, error) {
 func newKeeper(c clock, cfg Config) *Keeper {
 	k := &Keeper{clock: c, cfg: cfg, leases: make(map[*Lease]struct{}), closed: make(chan struct{})}
 	k.open, k.closeOpen = context.WithCancelCause(context.Background())
-	k.alive, k.kill = context.WithCancel(clientv3.WithRequireLeader(context.Background()))
+	k.alive, k.kill = context.WithCancel(context.Background())
 	k.reread.keeper = k
 	return k
 }
@@ -78,14 +78,11 @@ func (k *Keeper) Root() string { return k.cfg.Root }
 // Labels are what the session's user wants people to read about it.
 func (k *Keeper) Labels() map[string]string { return k.cfg.Labels }
 
-// Rejoins reports whether an acquisition that waits shall stand in line again when its lease is lost.
-func (k *Keeper) Rejoins() bool { return !k.cfg.Stay }
-
 // Granted is the TTL of the open lease as etcd granted it, or 0.
 func (k *Keeper) Granted() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.lease == nil {
+	if k.lease == nil || errors.Is(k.lease.Err(), ErrLost) {
 		return 0
 	}
 	return k.lease.granted()
@@ -157,15 +154,18 @@ func (k *Keeper) current() (*opening, *Lease) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l := k.lease; l != nil {
-		if l.Err() == nil {
+		err := l.Err()
+		if err == nil {
 			return nil, l
 		}
-		k.lease, k.lost = nil, true
+		if errors.Is(err, ErrUncertain) {
+			l.Check()
+			return refusal(err), nil
+		}
+		k.lease, k.lost = nil, true // the watchdog ends it, if it hasn't
 	}
 	if k.open.Err() != nil {
-		o := &opening{done: make(chan struct{}), err: ErrClosed}
-		close(o.done)
-		return o, nil
+		return refusal(ErrClosed), nil
 	}
 	if k.opening == nil {
 		k.opening = &opening{done: make(chan struct{})}
@@ -175,12 +175,22 @@ func (k *Keeper) current() (*opening, *Lease) {
 	return k.opening, nil
 }
 
+// refusal is an opening that is over.
+func refusal(err error) *opening {
+	o := &opening{done: make(chan struct{}), err: err}
+	close(o.done)
+	return o
+}
+
+// longestPause is how long a session that has lost a lease waits before it asks for the next.
+const longestPause = time.Second
+
 // pause spreads the grants of many sessions that lost their leases at one time.
 func (k *Keeper) pause() time.Duration {
 	if !k.lost {
 		return 0
 	}
-	return rand.N(k.cfg.TTL/15 + time.Millisecond)
+	return rand.N(longestPause)
 }
 
 // grant opens a lease for o.
@@ -213,13 +223,4 @@ func (k *Keeper) ask() (*Lease, error) {
 		return nil, fmt.Errorf("open a lease: %w", requestError(ctx, err))
 	}
 	return newLease(k, resp.ID, time.Duration(resp.TTL)*time.Second, sent), nil
-}
-
-// forget makes place for the next lease; l is revoked by whoever calls.
-func (k *Keeper) forget(l *Lease) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.lease == l {
-		k.lease, k.lost = nil, true
-	}
 }

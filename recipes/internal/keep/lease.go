@@ -26,13 +26,14 @@ type Lease struct {
 	sent      stamp         // of the renewal that trust counts from
 	until     time.Duration // trusted until, on the boot clock
 	uncertain *stamp        // since when nothing on it is believed; nil: it is
+	failure   error         // of the last renewal; nil: it was answered
 	holds     map[*Hold]struct{}
 	work      busy // joined work: the lease is revoked after it
 }
 
 func newLease(k *Keeper, id clientv3.LeaseID, ttl time.Duration, sent stamp) *Lease {
 	l := &Lease{keeper: k, id: id, nudge: make(chan struct{}, 1), ttl: ttl, sent: sent, holds: make(map[*Hold]struct{})}
-	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	l.ctx, l.cancel = context.WithCancelCause(k.alive)
 	l.until = sent.boot + ttl - k.cfg.Margin
 	return l
 }
@@ -70,12 +71,16 @@ func (l *Lease) Err() error {
 }
 
 func (l *Lease) expired() error {
-	return fmt.Errorf("%w: its lease was not renewed within %v", ErrLost, l.ttl-l.keeper.cfg.Margin)
+	err := fmt.Errorf("%w: its lease was not renewed within %v", ErrLost, l.ttl-l.keeper.cfg.Margin)
+	if l.failure != nil {
+		err = fmt.Errorf("%w (last answer: %w)", err, l.failure)
+	}
+	return err
 }
 
-// look is what the watchdog does at each tick. It returns how long until it must look again, at most, and false when the
+// inspect is what the watchdog does at each look. It returns how long until it must look again, at most, and false when the
 // lease has ended.
-func (l *Lease) look() (time.Duration, bool) {
+func (l *Lease) inspect() (time.Duration, bool) {
 	if l.ctx.Err() != nil {
 		return 0, false
 	}
@@ -98,7 +103,11 @@ func (l *Lease) look() (time.Duration, bool) {
 func (l *Lease) renewed(sent stamp, ttl time.Duration) bool {
 	at := now(l.keeper.clock)
 	l.mu.Lock()
+	l.failure = nil
 	late, why := at.boot >= l.until, l.expired()
+	if l.uncertain == nil && l.sent.jumped(sent) > l.keeper.cfg.Margin {
+		l.uncertain = &sent // nobody has noticed yet that the clock jumped before this was sent
+	}
 	if !late && sent.jumped(at) <= l.keeper.cfg.Margin {
 		l.ttl = ttl
 		l.until = max(l.until, sent.boot+ttl-l.keeper.cfg.Margin)
@@ -136,7 +145,6 @@ func (l *Lease) lose(why error) {
 	if !l.end(why) {
 		return
 	}
-	l.keeper.forget(l)
 	l.revokeLater()
 }
 

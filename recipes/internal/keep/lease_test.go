@@ -91,7 +91,7 @@ func TestLossIsForEver(t *testing.T) {
 		if err := h.Err(); !errors.Is(err, ErrLost) {
 			t.Errorf("Err() = %v, want ErrLost", err)
 		}
-		if _, err := l.Hold(context.Background(), Spec{What: "another"}); !errors.Is(err, ErrLost) {
+		if _, err := l.Hold(context.Background(), context.Background(), Spec{What: "another"}); !errors.Is(err, ErrLost) {
 			t.Errorf("a new hold on a lost lease: %v, want ErrLost", err)
 		}
 		n := len(b.etcd.at("renew"))
@@ -137,7 +137,7 @@ func TestSuspendedTimeCounts(t *testing.T) {
 		h := b.hold(b.open(), nil)
 		time.Sleep(offTick)
 		b.clock.suspend(ttl)
-		b.endsAt(h, time.Second+tick) // the watchdog's next look
+		b.endsAt(h, time.Second+lookEvery) // the watchdog's next look
 	})
 }
 
@@ -158,7 +158,7 @@ func TestAPausedVirtualMachine(t *testing.T) {
 		if err := h.Err(); !errors.Is(err, ErrUncertain) || errors.Is(err, ErrLost) {
 			t.Errorf("after the jump: Err() = %v, want ErrUncertain", err)
 		}
-		time.Sleep(tick) // the watchdog sees it, and etcd confirms the lease
+		time.Sleep(lookEvery) // the watchdog sees it, and etcd confirms the lease
 		synctest.Wait()
 		if err := h.Err(); err != nil {
 			t.Errorf("after etcd has confirmed it: Err() = %v, want nil", err)
@@ -172,7 +172,7 @@ func TestAPausedVirtualMachine(t *testing.T) {
 		b.etcd.on("renew", notFound)
 		time.Sleep(offTick)
 		b.clock.pause(time.Hour)
-		b.endsAt(h, time.Second+tick)
+		b.endsAt(h, time.Second+lookEvery)
 	})
 	bubble(t, func(b *bench) {
 		h := b.hold(b.open(), nil)
@@ -187,7 +187,7 @@ func TestAPausedVirtualMachine(t *testing.T) {
 		h := b.hold(b.open(), nil)
 		b.clock.pause(margin / 2)
 		b.clock.pause(-time.Hour)
-		time.Sleep(tick)
+		time.Sleep(lookEvery)
 		if err := h.Err(); err != nil {
 			t.Errorf("a clock that is put right a little, or put back, is no pause: %v", err)
 		}

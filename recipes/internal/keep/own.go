@@ -18,7 +18,7 @@ func (h *Hold) watchOwn(open []*Watch) {
 		h.startWatching(open)
 		return
 	}
-	h.watch = time.AfterFunc(ownAfter, func() {
+	h.watching = time.AfterFunc(ownAfter, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.startWatching(make([]*Watch, len(h.keys)))
@@ -29,15 +29,15 @@ func (h *Hold) watchOwn(open []*Watch) {
 func (h *Hold) startWatching(open []*Watch) {
 	for i, w := range open {
 		if h.ctx.Err() == nil {
-			h.lease.keeper.spawn(func() { h.follow(h.keys[i], w) })
+			h.lease.keeper.spawn(func() { h.watchKey(h.keys[i], w) })
 		} else if w != nil {
 			w.Close()
 		}
 	}
 }
 
-// follow ends the hold when key is written by somebody else, as long as the hold lasts.
-func (h *Hold) follow(key Key, w *Watch) {
+// watchKey ends the hold when key is written by somebody else, as long as the hold lasts.
+func (h *Hold) watchKey(key Key, w *Watch) {
 	pauses := retry.Pauses()
 	for h.ctx.Err() == nil {
 		if w == nil {

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	tick     = 100 * time.Millisecond // the longest that the watchdog doesn't look
-	perLook  = 100                    // keys read in one Txn, of the 128 operations that etcd allows
-	renewals = 3                      // a lease is renewed when 1/renewals of its TTL has passed
+	lookEvery = 100 * time.Millisecond // the longest that the watchdog doesn't look
+	perLook   = 100                    // keys read in one Txn, of the 128 operations that etcd allows
+	renewals  = 3                      // a lease is renewed when 1/renewals of its TTL has passed
 )
 
 // watchdog ends the lease at its deadline, whatever the requests to etcd do.
@@ -28,11 +28,11 @@ func (l *Lease) watchdog() {
 		case <-l.ctx.Done():
 			return
 		}
-		left, ok := l.look()
+		left, ok := l.inspect()
 		if !ok {
 			return
 		}
-		t.Reset(min(left, tick))
+		t.Reset(min(left, lookEvery))
 	}
 }
 
@@ -48,7 +48,7 @@ func (l *Lease) renew() {
 		case <-l.ctx.Done():
 			return
 		}
-		switch err := l.renewOnce(); {
+		switch err := l.renewOnce(l.ctx); {
 		case err == nil:
 			pauses.Reset()
 			t.Reset(l.due())
@@ -70,21 +70,22 @@ func (l *Lease) due() time.Duration {
 
 // renewOnce sends one renewal, unless the trust has run out. An answer that is slow to come is given up early enough
 // for others to be tried before the deadline.
-func (l *Lease) renewOnce() error {
+func (l *Lease) renewOnce(ctx context.Context) error {
 	leases, err := l.keeper.leaser()
 	if err != nil {
-		return err
+		return l.failed(err)
 	}
 	sent := now(l.keeper.clock)
-	if !l.trusted(sent) {
-		return nil // the watchdog ends it
+	if why := l.outlived(sent); why != nil {
+		l.lose(why)
+		return nil
 	}
 	// Without WithRequireLeader: a member without a leader would refuse at once, and KeepAliveOnce ask again without a pause.
-	ctx, cancel := context.WithTimeout(l.ctx, min(requestTimeout, l.granted()/(2*renewals)))
+	attempt, cancel := context.WithTimeout(ctx, min(requestTimeout, l.granted()/(2*renewals)))
 	defer cancel()
-	resp, err := leases.KeepAliveOnce(ctx, l.id)
+	resp, err := leases.KeepAliveOnce(attempt, l.id)
 	if err != nil {
-		return err
+		return l.failed(err)
 	}
 	if !l.renewed(sent, time.Duration(resp.TTL)*time.Second) {
 		return nil
@@ -92,16 +93,31 @@ func (l *Lease) renewOnce() error {
 	return l.confirm(ctx, sent)
 }
 
-// Verify asks etcd at once whether the lease is there, for somebody who has seen a key on it vanish.
-func (l *Lease) Verify() error {
-	_ = l.Refused(l.renewOnce()) // no answer says nothing; the trust goes on as long as it does
+// failed remembers why a renewal failed, for whoever is to learn why the lease was lost.
+func (l *Lease) failed(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failure = err
+	return err
+}
+
+// Verify asks etcd at once whether the lease is there, for somebody who has seen a key on it vanish. It is nil if etcd says so,
+// ErrLost if it is not; any other error says nothing.
+func (l *Lease) Verify(ctx context.Context) error {
+	if err := l.Refused(l.renewOnce(ctx)); err != nil {
+		return err
+	}
 	return l.Err()
 }
 
-func (l *Lease) trusted(at stamp) bool {
+// outlived is why the lease can't be trusted at that time, or nil.
+func (l *Lease) outlived(at stamp) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return at.boot < l.until
+	if at.boot < l.until {
+		return nil
+	}
+	return l.expired()
 }
 
 // confirm ends the uncertainty, if there is one: etcd has renewed the lease after it began, and now every key on it is read.

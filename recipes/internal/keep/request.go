@@ -22,12 +22,24 @@ var (
 	errNoAnswer     = fmt.Errorf("etcd did not answer within %v", requestTimeout)
 )
 
+// ended is why ctx ended, as an error that also Is ctx.Err(); nil if it hasn't.
+func ended(ctx context.Context) error {
+	cause, err := context.Cause(ctx), ctx.Err()
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
 // Bound is the ctx that a wait hangs on. It ends with the caller's ctx, with the lease (if there is one), and when the
 // session is closed, with the cause of whichever came first. It carries no values of the caller's: etcd's client
 // sends some of them to the server, and opens a watch stream for each distinct set.
 func (k *Keeper) Bound(ctx context.Context, lease *Lease) (context.Context, context.CancelFunc) {
 	b, cancel := context.WithCancelCause(k.alive)
-	stops := []func() bool{follow(ctx, cancel), follow(k.open, cancel)}
+	stops := []func() bool{
+		context.AfterFunc(ctx, func() { cancel(ended(ctx)) }),
+		follow(k.open, cancel),
+	}
 	if lease != nil {
 		stops = append(stops, follow(lease.ctx, cancel))
 	}
@@ -45,6 +57,9 @@ func follow(ctx context.Context, cancel context.CancelCauseFunc) (stop func() bo
 
 // Cleanup is the ctx for giving something back. It goes on when ctx has ended, for the cleanup timeout at most.
 func (k *Keeper) Cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	c, cancel := context.WithCancelCause(k.alive)
 	stop := context.AfterFunc(ctx, func() {
 		t := time.AfterFunc(k.cfg.Cleanup, func() { cancel(context.Cause(ctx)) })
@@ -56,8 +71,9 @@ func (k *Keeper) Cleanup(ctx context.Context) (context.Context, context.CancelFu
 	}
 }
 
+// request bounds one request. A member without a leader refuses it at once rather than have it wait.
 func (k *Keeper) request(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
+	return context.WithTimeoutCause(clientv3.WithRequireLeader(ctx), requestTimeout, errNoAnswer)
 }
 
 // requestError says why the request's ctx ended, if that is why it failed: gRPC only knows that it did.

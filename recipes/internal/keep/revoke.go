@@ -22,6 +22,7 @@ func (l *Lease) revokeLater() {
 		// etcd ends the lease by itself after a TTL, and a change of leader in between starts that anew.
 		ctx, cancel := context.WithTimeout(k.alive, 2*l.granted())
 		defer cancel()
+		defer k.drop(l)
 		if err := l.revoke(ctx); err != nil && k.open.Err() == nil {
 			k.cfg.Logger.Warn("a lost lease was not revoked; its keys go when etcd ends it", "lease", int64(l.id), "err", err)
 		}
@@ -52,8 +53,13 @@ func (l *Lease) revoke(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("revoke lease %x: %w", int64(l.id), err)
 	}
+	k.drop(l)
+	return nil
+}
+
+// drop forgets a lease that is gone, or that nothing more can be done for.
+func (k *Keeper) drop(l *Lease) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.leases, l)
-	return nil
 }

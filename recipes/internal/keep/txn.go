@@ -41,7 +41,7 @@ func (t *guarded) Else(ops ...clientv3.Op) clientv3.Txn {
 // Commit sends it once: its operations are the user's own, and may not be safe to repeat.
 func (t *guarded) Commit() (*clientv3.TxnResponse, error) {
 	h := t.hold
-	if err := errors.Join(context.Cause(t.ctx), h.Err()); err != nil {
+	if err := t.refused(); err != nil {
 		return nil, fmt.Errorf("%s: txn: %w", h.what, err)
 	}
 	ctx, cancel := h.lease.keeper.Bound(t.ctx, h.lease)
@@ -57,6 +57,17 @@ func (t *guarded) Commit() (*clientv3.TxnResponse, error) {
 		return nil, fmt.Errorf("%s: txn: %w", h.what, context.Cause(h.ctx))
 	}
 	return t.answer(resp), nil
+}
+
+// refused is why there is no point in sending it.
+func (t *guarded) refused() error {
+	if t.ctx == nil {
+		return errors.New("ctx is nil")
+	}
+	if t.ctx.Err() != nil {
+		return ended(t.ctx)
+	}
+	return t.hold.Err()
 }
 
 func (h *Hold) guards() []clientv3.Cmp {

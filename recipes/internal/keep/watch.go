@@ -3,6 +3,8 @@ package keep
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -34,7 +36,14 @@ type Watch struct {
 // Close ends the watch.
 func (w *Watch) Close() { w.cancel() }
 
-var errWatchEnded = errors.New("etcd ended the watch")
+// openTimeout bounds the opening of a watch. Etcd's client opens those of one session one after the other, so that with ten thousand
+// of them the last takes seconds.
+const openTimeout = 15 * time.Second
+
+var (
+	errWatchEnded = errors.New("etcd ended the watch")
+	errNotOpened  = fmt.Errorf("etcd did not open a watch within %v", openTimeout)
+)
 
 // Watch opens a watch on key from now on and returns when etcd says that it is open: what is read after that misses nothing.
 // ctx bounds the opening alone; the watch lasts until Close. (A watch from a revision that etcd has already would wait
@@ -43,7 +52,9 @@ func (k *Keeper) Watch(ctx context.Context, key string) (*Watch, error) {
 	if err := k.usable(); err != nil {
 		return nil, err
 	}
-	wctx, cancel := context.WithCancel(k.alive)
+	wctx, cancel := context.WithCancel(clientv3.WithRequireLeader(k.alive))
+	ctx, timeout := context.WithTimeoutCause(ctx, openTimeout, errNotOpened)
+	defer timeout()
 	stop := context.AfterFunc(ctx, cancel)
 	c := k.client.Watch(wctx, key, clientv3.WithCreatedNotify())
 	resp, ok := <-c

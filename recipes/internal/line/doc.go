@@ -32,7 +32,7 @@
 //	absent ── resolve ──▶ void: a join with this id, however late, does nothing
 //
 // Marks (passed, gone, removed) stay on their writer's lease. A passed mark is deleted by the successor when it passes on itself;
-// a gone mark by the one waiter that moved past it, in the background, whatever becomes of that waiter.
+// the others by the one waiter that moved past them, in the background, whatever becomes of that waiter.
 //
 // # The states of a participant
 //
@@ -51,7 +51,7 @@
 //	            no tail            head
 //	            names a live one   that is the predecessor
 //	            names a passed one head
-//	            otherwise          go on
+//	            otherwise          go on (a pointer is not followed here: it may lead back)
 //	          If that is compacted or long, one scan of keys alone: the youngest live entry older than the own, or none: head.
 //	head      The lock's holder; for other recipes the next one.
 //

@@ -10,9 +10,11 @@ import (
 // explorer walks through all states of the model that can be reached, breadth first, and checks each.
 type explorer struct {
 	rules rules
-	seen  map[[2]uint64]struct{}
+	seen  map[[2]uint64]int
 	queue []node
-	from  []step // how each node was reached, for the trace
+	from  []step  // how each state was reached first, for the trace
+	into  [][]int // the states that each is reached from by a step that is no fault
+	done  []int   // states in which everybody has what it wanted
 	seeds [2]maphash.Seed
 }
 
@@ -28,31 +30,62 @@ type step struct {
 
 // explore returns the shortest way to a state in which something is wrong, and how many states there are.
 func explore(start world, ru rules, limit int) (trace []string, states int) {
-	x := &explorer{rules: ru, seen: map[[2]uint64]struct{}{}, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
-	x.add(start, 0, "start")
+	x := &explorer{rules: ru, seen: map[[2]uint64]int{}, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	x.add(start, 0, "start", false)
 	for len(x.queue) > 0 && len(x.seen) < limit {
 		n := x.queue[0]
 		x.queue = x.queue[1:]
 		if wrong := n.world.wrong(); wrong != "" {
 			return append(x.trace(n.step), wrong), len(x.seen)
 		}
-		if !x.successors(n) && !n.world.done() {
-			return append(x.trace(n.step), "stuck"), len(x.seen)
+		if n.world.done() {
+			x.done = append(x.done, n.step)
 		}
+		x.successors(n)
 	}
-	return nil, len(x.seen)
+	if len(x.queue) > 0 {
+		return []string{"too many states"}, len(x.seen)
+	}
+	return x.stuck(), len(x.seen)
 }
 
-func (x *explorer) add(w world, parent int, what string) {
+// stuck is the way to a state from which nothing leads to the end: nobody can move, or all move in circles.
+func (x *explorer) stuck() []string {
+	ends := make([]bool, len(x.from))
+	for _, s := range x.done {
+		ends[s] = true
+	}
+	for todo := x.done; len(todo) > 0; {
+		s := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for _, before := range x.into[s] {
+			if !ends[before] {
+				ends[before] = true
+				todo = append(todo, before)
+			}
+		}
+	}
+	if s := slices.Index(ends, false); s >= 0 {
+		return append(x.trace(s), "stuck")
+	}
+	return nil
+}
+
+func (x *explorer) add(w world, parent int, what string, fault bool) {
 	c := w.canonical()
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&c)), unsafe.Sizeof(c))
 	key := [2]uint64{maphash.Bytes(x.seeds[0], bytes), maphash.Bytes(x.seeds[1], bytes)}
-	if _, ok := x.seen[key]; ok {
-		return
+	s, ok := x.seen[key]
+	if !ok {
+		s = len(x.from)
+		x.seen[key] = s
+		x.from = append(x.from, step{parent, what})
+		x.into = append(x.into, nil)
+		x.queue = append(x.queue, node{c, s})
 	}
-	x.seen[key] = struct{}{}
-	x.from = append(x.from, step{parent, what})
-	x.queue = append(x.queue, node{c, len(x.from) - 1})
+	if !fault {
+		x.into[s] = append(x.into[s], parent)
+	}
 }
 
 func (x *explorer) trace(at int) (trace []string) {
@@ -73,7 +106,7 @@ func (w world) canonical() world {
 		for i := range w.slots {
 			f(&w.slots[i].create)
 			f(&w.slots[i].mod)
-			f(&w.graves[i])
+			f(&w.graves[i].mod)
 		}
 		for i := range w.parts {
 			f(&w.parts[i].rev)

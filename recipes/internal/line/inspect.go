@@ -99,7 +99,7 @@ func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, e
 	}
 	var lines []Named
 	for kvs := resp.Kvs; len(kvs) > 0; {
-		name, n := first(root, kind, kvs)
+		name, n := leading(root, kind, kvs)
 		if name != "" {
 			prefix := keys.Prefix(root, kind, name)
 			s, tail := Parse(prefix, kvs[:n])
@@ -115,8 +115,8 @@ func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, e
 	return lines, nil
 }
 
-// first is the name that the first of kvs belongs to, and how many of them do. What no recipe wrote is one without a name.
-func first(root, kind string, kvs []*mvccpb.KeyValue) (name string, n int) {
+// leading is the name that the first of kvs belongs to, and how many of them do. What no recipe wrote is one without a name.
+func leading(root, kind string, kvs []*mvccpb.KeyValue) (name string, n int) {
 	name, _, ok := keys.Split(root, kind, string(kvs[0].Key))
 	if !ok {
 		return "", 1

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/recipes/internal/keep"
@@ -95,12 +96,20 @@ func (ln *Line) resolveOr(ctx context.Context, e *Entry, sendErr error) (adopted
 	case err == nil:
 		return false, errors.Join(errVoid, sendErr) // temporary: join again
 	}
-	ln.keeper.Go(e.lease, func(ctx context.Context) {
-		if adopted, _ := ln.resolve(ctx, e); adopted {
-			_ = e.GiveUp(ctx) // ctx lasts as long as the lease does
-		}
-	})
+	ln.keeper.Go(e.lease, func(ctx context.Context) { ln.resolveLater(ctx, e) })
 	return false, err
+}
+
+// resolveLater finds out for nobody, for as long as the lease lasts.
+func (ln *Line) resolveLater(ctx context.Context, e *Entry) {
+	found := false
+	_ = retry.Stubbornly(ctx, func(ctx context.Context) (err error) {
+		found, err = ln.resolve(ctx, e)
+		return err
+	})
+	if found {
+		_ = retry.Stubbornly(ctx, e.GiveUp)
+	}
 }
 
 // resolve makes id void, unless it stands in line: then it is adopted. It tries until ctx ends.
@@ -109,6 +118,10 @@ func (ln *Line) resolve(ctx context.Context, e *Entry) (adopted bool, err error)
 	err = retry.Until(ctx, func(ctx context.Context) error {
 		resp, err := ln.keeper.Txn(ctx, []clientv3.Cmp{absent(ln.entry(e.id))},
 			[]clientv3.Op{void}, []clientv3.Op{clientv3.OpGet(ln.entry(e.id))})
+		if errors.Is(err, rpctypes.ErrNoSpace) { // etcd takes no Put: it can't be made void, but it may be there
+			adopted, err = ln.find(ctx, e, err)
+			return err
+		}
 		if err != nil {
 			return e.lease.Refused(err)
 		}
@@ -119,6 +132,19 @@ func (ln *Line) resolve(ctx context.Context, e *Entry) (adopted bool, err error)
 		return nil
 	})
 	return adopted, err
+}
+
+// find adopts the entry if it is there. Otherwise the error is why.
+func (ln *Line) find(ctx context.Context, e *Entry, why error) (adopted bool, err error) {
+	kv, err := ln.keeper.GetOne(ctx, ln.entry(e.id))
+	if err != nil {
+		return false, err
+	}
+	if kv == nil {
+		return false, why
+	}
+	e.adopt(kv)
+	return true, nil
 }
 
 // HeldError tells who is in front, as far as one look at the end of the line can.

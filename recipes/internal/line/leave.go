@@ -3,7 +3,6 @@ package line
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -16,8 +15,8 @@ import (
 // perTxn is how many gone marks are deleted in one Txn, of the 128 operations that etcd allows.
 const perTxn = 60
 
-// Pass passes the head on: to whoever is next, or to nobody. It tries until ctx ends and may be called again then. ErrLost says
-// that the entry was not in the line any more, and that nothing was done.
+// Pass passes the head on: to whoever is next, or to nobody. It tries until ctx ends and may be called again then. ErrNotThere
+// says that the entry was not in the line any more, and that nothing was done.
 func (e *Entry) Pass(ctx context.Context) error {
 	e.closeOwn()
 	del := []clientv3.Op{clientv3.OpDelete(e.key())}
@@ -80,7 +79,7 @@ func (e *Entry) notThere() error {
 	if e.asked {
 		return nil
 	}
-	return retry.Permanent(fmt.Errorf("%w: it was no longer in the line", keep.ErrLost))
+	return keep.ErrNotThere
 }
 
 // bury deletes, in the background, the marks that this entry moved past. Nobody else will.

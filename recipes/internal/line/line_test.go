@@ -39,8 +39,8 @@ func TestPassingTwiceIsPassingOnce(t *testing.T) {
 	a := newParty(t)
 	first, second := a.join(), a.join()
 	a.pass(first)
-	if err := first.Pass(t.Context()); !errors.Is(err, keep.ErrLost) {
-		t.Errorf("second Pass = %v, want ErrLost", err)
+	if err := first.Pass(t.Context()); !errors.Is(err, keep.ErrNotThere) {
+		t.Errorf("second Pass = %v, want ErrNotThere", err)
 	}
 	a.head(second)
 	if s := a.state(second); s.State != "live" {

@@ -77,6 +77,9 @@ const (
 
 type write struct{ rev, tail int8 }
 
+// grave is a mark that somebody has moved past, and deletes when it no longer waits.
+type grave struct{ mod, by int8 } // mod 0: none
+
 // world is a state of the model. It has no pointers: assignment copies it.
 type world struct {
 	rev       int8
@@ -86,7 +89,7 @@ type world struct {
 	compacted int8 // what was before this revision is forgotten
 	slots     [maxParts * maxIDs]slot
 	void      [maxParts * maxIDs]int8 // the epoch of the lease that voids it, plus 1; 0: it isn't void
-	graves    [maxParts * maxIDs]int8 // the mod revision at which a mark is to be deleted; 0: it isn't
+	graves    [maxParts * maxIDs]grave
 	parts     [maxParts]part
 	late      [2]request
 	lastToken int8
@@ -94,7 +97,7 @@ type world struct {
 }
 
 // faults are what may still happen.
-type faults struct{ lost, late, crash, giveUp, try, remove, compact, sweep int8 }
+type faults struct{ lost, late, crash, giveUp, try, remove, compact, scan, sweep int8 }
 
 // rules are the ways to break the model, one at a time: the checker must notice each.
 type rules struct {
@@ -108,13 +111,14 @@ type rules struct {
 	adoptedIsHead   bool // an entry that was found after a lost answer counts as the head
 	sweepBlindly    bool // the sweep does not look whether there are entries
 	scanTakesOldest bool // the scan takes the oldest live entry for the predecessor
+	searchFollows   bool // the search goes where a gone mark points
 	ownIgnored      bool // a waiter does not look at its own entry
 	noResolve       bool // a join without an answer is forgotten
 }
 
 func (w *world) at(id int8) *slot { return &w.slots[id] }
 
-func owner(id int8) int { return int(id) / maxIDs }
+func owner(id int8) int8 { return id / maxIDs }
 
 func (w *world) setTail(id int8) {
 	w.tail = id
@@ -220,7 +224,7 @@ func (w *world) past(p *part, id int8, ru rules) {
 			p.phase, p.after = atHead, none
 			return
 		}
-		w.graves[id] = s.mod
+		w.graves[id] = grave{s.mod, owner(p.id)}
 		p.pred = s.behind
 	case isAbsent:
 		if ru.deletedIsPassed {
@@ -265,8 +269,8 @@ func (w *world) search(p *part, ru rules) {
 		p.after = h.tail
 		w.first(p, ru)
 	case s.kind == isGone:
-		w.graves[h.tail] = s.mod
-		if s.behind != none {
+		w.graves[h.tail] = grave{s.mod, owner(p.id)}
+		if s.behind != none && ru.searchFollows {
 			p.phase, p.pred = waiting, s.behind
 			return
 		}
@@ -288,7 +292,7 @@ func (w *world) scan(p *part, ru rules) {
 	for id := range int8(len(w.slots)) {
 		s := w.at(id)
 		if s.kind != isAbsent && !w.isLive(id) && s.create < p.rev && (youngest == none || s.create > w.at(youngest).create) {
-			w.graves[id] = s.mod
+			w.graves[id] = grave{s.mod, owner(p.id)}
 		}
 	}
 	if youngest == none {

@@ -7,8 +7,6 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"github.com/stile-dev/stile/recipes/internal/keep"
 )
 
 // steps is how far back history is asked before a scan is cheaper: in a busy line whose dead left no marks, tail may have been
@@ -47,15 +45,12 @@ func (e *Entry) try(ctx context.Context, id string) (found bool, err error) {
 		e.pred = id
 		return true, nil
 	}
-	switch m := readMark(kv); m.State {
-	case passed:
+	if readMark(kv).State == passed {
 		e.after = id
 		return true, e.first(ctx)
-	case gone:
-		e.dead = append(e.dead, keep.Key{Name: e.line.entry(id), Rev: kv.ModRevision})
-		e.pred = m.Behind
-		return m.Behind != "", nil
 	}
+	// Where a gone mark points is not followed here: if that one is gone as well the search would begin again, and meet the same mark.
+	e.toBury(kv)
 	return false, nil
 }
 
@@ -75,7 +70,7 @@ func (e *Entry) scan(ctx context.Context) error {
 	}
 	for _, kv := range resp.Kvs {
 		if !live(kv) && (youngest == nil || kv.CreateRevision > youngest.CreateRevision) {
-			e.dead = append(e.dead, keep.Key{Name: string(kv.Key), Rev: kv.ModRevision})
+			e.toBury(kv)
 		}
 	}
 	if youngest == nil {
@@ -92,7 +87,7 @@ func (e *Entry) first(ctx context.Context) error {
 		return err
 	}
 	if kv == nil || kv.ModRevision != e.rev {
-		return e.out()
+		return e.out(ctx, kv)
 	}
 	e.head = true
 	return nil

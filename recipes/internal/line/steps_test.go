@@ -2,12 +2,11 @@ package line
 
 import "fmt"
 
-// successors adds every state that one step leads to. It is false if only faults could change anything.
-func (x *explorer) successors(n node) (moves bool) {
+// successors adds every state that one step leads to.
+func (x *explorer) successors(n node) {
 	try := func(what string, f func(w *world) bool) {
 		if w := n.world; f(&w) {
-			x.add(w, n.step, what)
-			moves = true
+			x.add(w, n.step, what, false)
 		}
 	}
 	fault := func(budget func(*faults) *int8, what string, f func(w *world) bool) {
@@ -15,7 +14,7 @@ func (x *explorer) successors(n node) (moves bool) {
 		if b := budget(&w.budget); *b > 0 {
 			*b--
 			if f(&w) {
-				x.add(w, n.step, what)
+				x.add(w, n.step, what, true)
 			}
 		}
 	}
@@ -45,16 +44,15 @@ func (x *explorer) successors(n node) (moves bool) {
 	}
 	fault(func(f *faults) *int8 { return &f.compact }, "compaction", func(w *world) bool { w.compacted = w.rev; return w.rev > 0 })
 	fault(func(f *faults) *int8 { return &f.sweep }, "sweep", func(w *world) bool { return w.sweep(x.rules) })
-	return moves
 }
 
 func (w *world) bury(id int8) bool {
-	mod := w.graves[id]
-	if mod == 0 {
+	g := w.graves[id]
+	if ph := w.parts[g.by].phase; g.mod == 0 || ph == waiting || ph == searching {
 		return false
 	}
-	w.graves[id] = 0
-	if w.at(id).mod == mod {
+	w.graves[id] = grave{}
+	if w.at(id).mod == g.mod {
 		w.rev++
 		*w.at(id) = slot{}
 	}
@@ -107,7 +105,7 @@ func (x *explorer) acts(i int, ph phase, try tryFunc, fault faultFunc) {
 		try(name("looks"), on(func(w *world, p *part) bool { return w.look(p, x.rules) && becameHead(w, p) }))
 	case searching:
 		try(name("searches"), on(func(w *world, p *part) bool { w.search(p, x.rules); return becameHead(w, p) }))
-		try(name("scans"), on(func(w *world, p *part) bool { w.scan(p, x.rules); return becameHead(w, p) }))
+		fault(func(f *faults) *int8 { return &f.scan }, name("scans"), on(func(w *world, p *part) bool { w.scan(p, x.rules); return becameHead(w, p) }))
 	case atHead:
 		try(name("starts to pass"), on(func(_ *world, p *part) bool { p.phase = passing; return true }))
 	case passing:

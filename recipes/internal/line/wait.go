@@ -3,6 +3,9 @@ package line
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -22,7 +25,7 @@ type Entry struct {
 	head  bool
 	pred  string      // whom it stands behind; "" if that has to be searched
 	after string      // the passed mark of whom it got the head from
-	dead  []keep.Key  // gone marks that it moved past
+	dead  []keep.Key  // marks that it moved past, except after
 	own   *keep.Watch // on its own entry, or nil
 	asked bool        // a request to leave was sent and not answered
 }
@@ -58,22 +61,25 @@ func (e *Entry) Wait(ctx context.Context) error {
 	}
 	defer e.bury()
 	known := e.pred != "" // the predecessor was alive a moment ago
-	return retry.Until(ctx, func(ctx context.Context) error {
-		for {
+	for !e.head {
+		err := retry.Until(ctx, func(ctx context.Context) error { // each time with short pauses again
 			if !known {
-				if _, err := e.settle(ctx); err != nil {
+				if _, err := e.settle(ctx); err != nil || e.head {
 					return err
 				}
 			}
-			if e.head {
-				return nil
-			}
 			known = false
-			if err := e.behind(ctx); err != nil {
-				return err
+			err := e.behind(ctx)
+			if errors.Is(err, errLookAgain) { // not all waiters of a session at one time
+				return retry.Sleep(ctx, rand.N(lookAgainWithin))
 			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
-	})
+	}
+	return nil
 }
 
 // settle moves past those who have left, until a live one is in front, which it returns, or the head is reached. At the head it
@@ -105,20 +111,33 @@ func (e *Entry) past(kv *mvccpb.KeyValue) {
 	if kv == nil {
 		return
 	}
-	switch m := readMark(kv); m.State {
-	case passed:
+	m := readMark(kv)
+	if m.State == passed {
 		e.head, e.after = true, left
-	case gone:
-		e.dead = append(e.dead, keep.Key{Name: e.line.entry(left), Rev: kv.ModRevision})
-		e.pred = m.Behind
+		return
+	}
+	e.toBury(kv)
+	e.pred = m.Behind
+}
+
+// toBury notes a mark that this entry has moved past.
+func (e *Entry) toBury(kv *mvccpb.KeyValue) {
+	key := keep.Key{Name: string(kv.Key), Rev: kv.ModRevision}
+	if !slices.Contains(e.dead, key) {
+		e.dead = append(e.dead, key)
 	}
 }
 
-var errLookAgain = errors.New("a watch ended")
+// errLookAgain says that a watch has ended, after which states tell.
+var errLookAgain = errors.New("look again")
+
+const lookAgainWithin = 100 * time.Millisecond
 
 // behind stands behind the predecessor until that one has left.
 func (e *Entry) behind(ctx context.Context) error {
 	k, pred, own := e.line.keeper, e.line.entry(e.pred), e.line.entry(e.id)
+	again := k.Reread(pred, own)
+	defer again.Stop()
 	if err := e.watchOwn(ctx); err != nil {
 		return err
 	}
@@ -132,23 +151,21 @@ func (e *Entry) behind(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if left, err := e.look(one(resp, 0), one(resp, 1)); left || err != nil {
+	if left, err := e.look(ctx, one(resp, 0), one(resp, 1)); left || err != nil {
 		return err
 	}
-	again := k.Reread(pred, own)
-	defer again.Stop()
 	for {
 		select {
 		case resp, ok := <-w.C:
-			if left, err := e.heard(resp, ok); left || err != nil {
+			if left, err := e.heard(ctx, resp, ok); left || err != nil {
 				return err
 			}
 		case resp, ok := <-e.own.C:
-			if err := e.heardOwn(resp, ok); err != nil {
+			if err := e.heardOwn(ctx, resp, ok); err != nil {
 				return err
 			}
 		case states := <-again.C:
-			if left, err := e.look(states[0], states[1]); left || err != nil {
+			if left, err := e.look(ctx, states[0], states[1]); left || err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -172,9 +189,9 @@ func (e *Entry) watchOwn(ctx context.Context) (err error) {
 }
 
 // look takes both entries as one read shows them.
-func (e *Entry) look(pred, own *mvccpb.KeyValue) (left bool, err error) {
+func (e *Entry) look(ctx context.Context, pred, own *mvccpb.KeyValue) (left bool, err error) {
 	if own == nil || own.ModRevision != e.rev {
-		return false, e.out()
+		return false, e.out(ctx, own)
 	}
 	if live(pred) {
 		return false, nil
@@ -183,8 +200,8 @@ func (e *Entry) look(pred, own *mvccpb.KeyValue) (left bool, err error) {
 	return true, nil
 }
 
-// heard takes events of the predecessor's entry. What has happened to the own entry comes first.
-func (e *Entry) heard(resp clientv3.WatchResponse, ok bool) (left bool, err error) {
+// heard takes events of the predecessor's entry. What is known to have happened to the own entry comes first.
+func (e *Entry) heard(ctx context.Context, resp clientv3.WatchResponse, ok bool) (left bool, err error) {
 	if !ok || resp.Err() != nil {
 		return false, errLookAgain
 	}
@@ -194,7 +211,7 @@ func (e *Entry) heard(resp clientv3.WatchResponse, ok bool) (left bool, err erro
 		}
 		select {
 		case own, ok := <-e.own.C:
-			if err := e.heardOwn(own, ok); err != nil {
+			if err := e.heardOwn(ctx, own, ok); err != nil {
 				return false, err
 			}
 		default:
@@ -209,25 +226,36 @@ func (e *Entry) heard(resp clientv3.WatchResponse, ok bool) (left bool, err erro
 	return false, nil
 }
 
-func (e *Entry) heardOwn(resp clientv3.WatchResponse, ok bool) error {
+func (e *Entry) heardOwn(ctx context.Context, resp clientv3.WatchResponse, ok bool) error {
 	if !ok || resp.Err() != nil {
 		e.closeOwn()
 		return errLookAgain
 	}
 	for _, ev := range resp.Events {
-		if ev.Kv.ModRevision > e.rev {
-			return e.out()
+		switch {
+		case ev.Kv.ModRevision <= e.rev:
+		case ev.Type == clientv3.EventTypeDelete:
+			return e.out(ctx, nil)
+		default:
+			return e.out(ctx, ev.Kv)
 		}
 	}
 	return nil
 }
 
-// out says why the own entry is not what it was: its lease has ended, or somebody has removed it.
-func (e *Entry) out() error {
-	if err := e.lease.Verify(); errors.Is(err, keep.ErrLost) {
-		return retry.Permanent(err)
+// out says why the own entry is not what it was: somebody has removed it, or its lease has ended. kv is what stands there now.
+func (e *Entry) out(ctx context.Context, kv *mvccpb.KeyValue) error {
+	if kv != nil {
+		e.toBury(kv)
+		return ErrRemoved
 	}
-	return ErrRemoved
+	switch err := e.lease.Verify(ctx); {
+	case err == nil:
+		return ErrRemoved
+	case errors.Is(err, keep.ErrLost):
+		return err
+	}
+	return fmt.Errorf("the own entry is gone, and etcd does not say whether the lease is: %w", errLookAgain)
 }
 
 func (e *Entry) closeOwn() {
@@ -240,14 +268,14 @@ func (e *Entry) closeOwn() {
 // soon is how long an acquisition that failed waits for its entry to go.
 const soon = 150 * time.Millisecond
 
-// Abandon gives up in the background, for as long as the lease lasts. It waits a moment for that, so that in the usual case
+// Abandon gives up in the background, for as long as the lease lasts, whatever etcd answers. It waits a moment for that, so that in the usual case
 // nothing is left when the caller hears of it.
 func (e *Entry) Abandon() {
 	e.closeOwn()
 	done := make(chan struct{})
 	e.line.keeper.Go(e.lease, func(ctx context.Context) {
 		defer close(done)
-		_ = e.GiveUp(ctx) // it goes on until the lease ends, and the entry with it
+		_ = retry.Stubbornly(ctx, e.GiveUp) // until the lease ends, and the entry with it
 	})
 	t := time.NewTimer(soon)
 	defer t.Stop()

@@ -74,6 +74,21 @@ func Until(ctx context.Context, attempt func(context.Context) error) error {
 	}
 }
 
+// Stubbornly is Until for what must be done in the end, with nobody left to tell that it wasn't: it goes on after refusals as well, since
+// those may end (a missing permission, no space). Only an error marked Permanent stops it, or the end of ctx.
+func Stubbornly(ctx context.Context, attempt func(context.Context) error) error {
+	return Until(ctx, func(ctx context.Context) error {
+		err := attempt(ctx)
+		if err == nil || errors.Is(err, errPermanent) {
+			return err
+		}
+		return refusedForNow{err}
+	})
+}
+
+// refusedForNow hides from Until that etcd refused.
+type refusedForNow struct{ error }
+
 // ended joins why ctx ended with what the last attempt met, so that the reader learns both.
 func ended(ctx context.Context, last error) error {
 	cause := context.Cause(ctx)
