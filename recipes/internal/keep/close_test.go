@@ -94,7 +94,7 @@ func TestCleaningUpIsBounded(t *testing.T) {
 // TestReleaseEndsWithTheLease: with a ctx without an end and etcd away, there is nothing to wait for once the lease is lost.
 func TestReleaseEndsWithTheLease(t *testing.T) {
 	bubble(t, func(b *bench) {
-		h := b.hold(b.open(), never)
+		h := b.hold(b.open(), func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) })
 		b.etcd.on("renew", never)
 		if err := h.Release(context.Background()); !errors.Is(err, ErrUnknownOutcome) {
 			t.Errorf("Release = %v, want ErrUnknownOutcome", err)
@@ -166,38 +166,6 @@ func TestTheHoldEndsBeforeItIsGivenBack(t *testing.T) {
 	})
 }
 
-func TestWorkEndsWithItsContext(t *testing.T) {
-	bubble(t, func(b *bench) {
-		released := false
-		h := b.hold(b.open(), func(context.Context) error { released = true; return nil })
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		defer cancel()
-		err := h.Do(ctx, func(ctx context.Context) error {
-			if _, ok := ctx.Deadline(); !ok {
-				t.Error("the work does not see the deadline")
-			}
-			<-ctx.Done()
-			return context.Cause(ctx)
-		})
-		if !errors.Is(err, context.DeadlineExceeded) || !released {
-			t.Errorf("Do = %v, released: %v; want the deadline, and true", err, released)
-		}
-	})
-}
-
-func TestWorkThatPanicsReleases(t *testing.T) {
-	bubble(t, func(b *bench) {
-		released := false
-		h := b.hold(b.open(), func(context.Context) error { released = true; return nil })
-		defer func() {
-			if r := recover(); r != "boom" || !released {
-				t.Errorf("recovered %v, released: %v; want the panic itself, and true", r, released)
-			}
-		}()
-		_ = h.Do(context.Background(), func(context.Context) error { panic("boom") })
-	})
-}
-
 func TestBadConfigurationsAreRefused(t *testing.T) {
 	for what, set := range map[string]func(*Config){
 		"negative TTL":   func(c *Config) { c.TTL = -1 },
@@ -224,4 +192,58 @@ func TestBadConfigurationsAreRefused(t *testing.T) {
 			t.Errorf("TTL %v: %v", least, err)
 		}
 	}
+}
+
+// TestNothingBeginsOnceClosed: neither work nor a hold, whatever came before.
+func TestNothingBeginsOnceClosed(t *testing.T) {
+	bubble(t, func(b *bench) {
+		l := b.open()
+		h := b.hold(l, nil)
+		if err := b.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		err := h.Do(context.Background(), func(context.Context) error { t.Error("the work began"); return nil })
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("Do = %v, want ErrClosed", err)
+		}
+		if _, err := l.Hold(context.Background(), context.Background(), Spec{What: "another"}); err == nil {
+			t.Error("a hold began")
+		}
+	})
+	bubble(t, func(b *bench) {
+		l := b.open()
+		b.shut()
+		if _, err := l.Hold(context.Background(), context.Background(), Spec{What: "another"}); !errors.Is(err, ErrClosed) {
+			t.Errorf("Hold while closing = %v, want ErrClosed", err)
+		}
+	})
+}
+
+// TestCloseWhileALeaseIsOpened: whatever the answer to the grant does, Close ends.
+func TestCloseWhileALeaseIsOpened(t *testing.T) {
+	for _, late := range []time.Duration{time.Second, 4999 * time.Millisecond, 6 * time.Second} {
+		bubble(t, func(b *bench) {
+			b.etcd.on("grant", after(late))
+			b.etcd.on("revoke", after(20*time.Millisecond))
+			go func() { _, _ = b.Lease(context.Background()) }()
+			synctest.Wait()
+			_ = b.Close(over())
+			if at := time.Since(b.clock.start); at > DefaultCleanup+time.Second {
+				t.Errorf("a grant that takes %v: closed after %v", late, at)
+			}
+		})
+	}
+}
+
+func TestDiscardWaitsForNothing(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.etcd.on("grant", never)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, _ = b.Lease(ctx)
+		b.Discard()
+		if at := time.Since(b.clock.start); at != time.Second {
+			t.Errorf("it took until %v, want 1 s", at)
+		}
+	})
 }

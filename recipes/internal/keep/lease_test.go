@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // offTick is an instant at which the watchdog isn't just looking.
@@ -134,6 +136,13 @@ func TestSuspendedTimeCounts(t *testing.T) {
 		}
 	})
 	bubble(t, func(b *bench) {
+		l := b.open()
+		b.clock.suspend(ttl)
+		if err := l.renewOnce(l.ctx); err != nil || l.ctx.Err() == nil || len(b.etcd.at("renew")) > 0 {
+			t.Errorf("a renewal after the trust had run out: %v, asked at %v", err, b.etcd.at("renew"))
+		}
+	})
+	bubble(t, func(b *bench) {
 		h := b.hold(b.open(), nil)
 		time.Sleep(offTick)
 		b.clock.suspend(ttl)
@@ -232,17 +241,53 @@ func TestALostLeaseIsRevokedAfterTheWorkOnIt(t *testing.T) {
 }
 
 func TestTheNextLeaseAfterALossIsJittered(t *testing.T) {
+	pauses := map[time.Duration]bool{}
+	for range 10 {
+		bubble(t, func(b *bench) {
+			b.open()
+			b.etcd.on("renew", never)
+			time.Sleep(ttl)
+			lost := time.Since(b.clock.start)
+			b.open()
+			late := time.Since(b.clock.start) - lost
+			pauses[late] = true
+			if late > longestPause {
+				t.Errorf("the next lease came after %v, want at most %v", late, longestPause)
+			}
+			if at := b.etcd.at("grant"); len(at) != 2 {
+				t.Errorf("grants at %v, want 2", at)
+			}
+		})
+	}
+	if len(pauses) < 5 {
+		t.Errorf("ten sessions that lost their leases at one time came back after %v", pauses)
+	}
+}
+
+// TestALossSaysWhyItWasNotRenewed, so that the user need not guess whether etcd was away or refused.
+func TestALossSaysWhyItWasNotRenewed(t *testing.T) {
 	bubble(t, func(b *bench) {
-		b.open()
-		b.etcd.on("renew", never)
-		time.Sleep(ttl)
-		lost := time.Since(b.clock.start)
-		b.open()
-		if late := time.Since(b.clock.start) - lost; late > ttl/15+time.Millisecond {
-			t.Errorf("the next lease came after %v, want at most %v", late, ttl/15)
+		h := b.hold(b.open(), nil)
+		b.etcd.on("renew", func(context.Context) error { return rpctypes.ErrPermissionDenied })
+		<-h.Context().Done()
+		if cause := context.Cause(h.Context()); !errors.Is(cause, ErrLost) || !errors.Is(cause, rpctypes.ErrPermissionDenied) {
+			t.Errorf("cause %v, want ErrLost and why the renewals failed", cause)
 		}
-		if at := b.etcd.at("grant"); len(at) != 2 {
-			t.Errorf("grants at %v, want 2", at)
+	})
+}
+
+// TestOutagesLeaveNothingBehind: leases that could not be revoked are not remembered for ever.
+func TestOutagesLeaveNothingBehind(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.etcd.on("revoke", never)
+		for range 5 {
+			b.etcd.on("renew", never)
+			b.open()
+			time.Sleep(2 * time.Minute)
+			b.etcd.on("renew", nil)
+		}
+		if n := len(b.all()); n != 0 {
+			t.Errorf("%d leases are remembered", n)
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -36,13 +35,9 @@ type Watch struct {
 // Close ends the watch.
 func (w *Watch) Close() { w.cancel() }
 
-// openTimeout bounds the opening of a watch. Etcd's client opens those of one session one after the other, so that with ten thousand
-// of them the last takes seconds.
-const openTimeout = 15 * time.Second
-
 var (
 	errWatchEnded = errors.New("etcd ended the watch")
-	errNotOpened  = fmt.Errorf("etcd did not open a watch within %v", openTimeout)
+	errNotOpened  = fmt.Errorf("etcd did not open a watch within %v", requestTimeout)
 )
 
 // Watch opens a watch on key from now on and returns when etcd says that it is open: what is read after that misses nothing.
@@ -53,7 +48,7 @@ func (k *Keeper) Watch(ctx context.Context, key string) (*Watch, error) {
 		return nil, err
 	}
 	wctx, cancel := context.WithCancel(clientv3.WithRequireLeader(k.alive))
-	ctx, timeout := context.WithTimeoutCause(ctx, openTimeout, errNotOpened)
+	ctx, timeout := context.WithTimeoutCause(ctx, requestTimeout, errNotOpened)
 	defer timeout()
 	stop := context.AfterFunc(ctx, cancel)
 	c := k.client.Watch(wctx, key, clientv3.WithCreatedNotify())

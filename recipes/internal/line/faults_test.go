@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/stile-dev/stile/recipes/internal/keep"
 )
 
 // fault is what happens to a Txn.
@@ -23,15 +21,19 @@ const (
 	loseAnswer       // it is applied, and nobody hears
 	loseTxn          // it never arrives
 	late             // nobody hears, and it is applied when letThrough is called
+	full             // refused: no space
+	denied           // refused: no permission
 )
 
-var errAway = status.Error(codes.Unavailable, "etcd is away")
+// errAway is what a client hears that gets no answer: from gRPC, or from an etcd that has lost its leader or its time.
+var errAway = []error{status.Error(codes.Unavailable, "etcd is away"), rpctypes.ErrTimeout, rpctypes.ErrLeaderChanged, context.DeadlineExceeded}
 
 // faultyKV lets things happen to Txns.
 type faultyKV struct {
 	clientv3.KV
 	mu    sync.Mutex
 	next  []fault
+	gone  int // answers that were lost so far
 	held  []func()
 	looks []chan struct{}
 }
@@ -107,16 +109,28 @@ func (t *faultyTxn) Commit() (*clientv3.TxnResponse, error) {
 	switch t.kv.fate() {
 	case loseAnswer:
 		_, _ = send(t.ctx)
-		return nil, errAway
+		return nil, t.kv.away()
 	case loseTxn:
-		return nil, errAway
+		return nil, t.kv.away()
 	case late:
 		t.kv.mu.Lock()
-		defer t.kv.mu.Unlock()
 		t.kv.held = append(t.kv.held, func() { _, _ = send(context.Background()) })
-		return nil, errAway
+		t.kv.mu.Unlock()
+		return nil, t.kv.away()
+	case full:
+		return nil, rpctypes.ErrNoSpace
+	case denied:
+		return nil, rpctypes.ErrPermissionDenied
 	}
 	return send(t.ctx)
+}
+
+// away is each of errAway in turn.
+func (f *faultyKV) away() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gone++
+	return errAway[f.gone%len(errAway)]
 }
 
 // TestLostAnswers: whatever happens to the n-th Txn of a life in line, or to two in a row, nobody gets stuck and nothing is left.
@@ -194,49 +208,5 @@ func TestGivingUpWithLostAnswers(t *testing.T) {
 		a.head(next)
 		a.pass(next)
 		a.empty()
-	}
-}
-
-// TestALostJoinIsCleanedUpInTheBackground: ctx ends while nobody knows whether the join was applied.
-func TestALostJoinIsCleanedUpInTheBackground(t *testing.T) {
-	a := newParty(t)
-	first := a.join()
-	ctx, cancel := context.WithCancel(t.Context())
-	bound, stop := a.keeper.Bound(ctx, a.lease)
-	defer stop()
-	a.faults.then(loseAnswer, loseTxn)
-	failed := a.faults.passed()
-	go func() { <-failed; cancel() }()
-	if _, err := a.line.Join(bound, a.lease, Details{}); !errors.Is(err, context.Canceled) {
-		t.Fatalf("Join = %v, want context.Canceled", err)
-	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		s, err := Read(t.Context(), a.client.KV, prefix)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(s) == 1 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("a ghost stands in line: %+v", s)
-		}
-	}
-	next := a.join()
-	a.pass(first)
-	a.head(next)
-	a.pass(next)
-	a.empty()
-}
-
-// TestAWaiterWhoseLeaseEndsIsTold: not "removed", so that it can stand in line again with another.
-func TestAWaiterWhoseLeaseEndsIsTold(t *testing.T) {
-	a, b := newParty(t), newParty(t)
-	a.join()
-	e := b.join()
-	waits := b.waiting(e)
-	b.crash()
-	if err := <-waits; !errors.Is(err, keep.ErrLost) {
-		t.Errorf("Wait = %v, want ErrLost", err)
 	}
 }

@@ -97,7 +97,7 @@ func TestGivingUp(t *testing.T) {
 		a := newParty(t)
 		first := a.join()
 		var crowd []*Entry
-		for range 100 {
+		for range 200 { // more marks than one Txn may delete
 			crowd = append(crowd, a.join())
 		}
 		last := a.join()
@@ -156,6 +156,20 @@ func TestCrashes(t *testing.T) {
 		a.pass(first)
 		a.crash() // the mark goes with the lease
 		b.head(e)
+		b.pass(e)
+		b.empty()
+	})
+	t.Run("of whom a gone mark points to", func(t *testing.T) {
+		a, b := newParty(t), newParty(t)
+		a.join()
+		middle, e := b.join(), b.join()
+		b.giveUp(middle) // behind the one that crashes
+		a.crash()
+		requests := recipestest.Count(b.client)
+		b.head(e)
+		if n := requests.Total(); n > 15 {
+			t.Errorf("it took %d requests to find out", n)
+		}
 		b.pass(e)
 		b.empty()
 	})
@@ -233,21 +247,44 @@ func TestWhoIsRemovedNeverGetsToTheHead(t *testing.T) {
 		"by a mark":   clientv3.OpPut("", encode(mark{State: removed})),
 		"by deletion": clientv3.OpDelete(""),
 	} {
-		t.Run(name, func(t *testing.T) {
-			a, b := newParty(t), newParty(t)
-			first, e, behind := a.join(), b.join(), a.join()
-			waits, next := b.waiting(e), a.waiting(behind)
-			remove.WithKeyBytes([]byte(e.key()))
-			if _, err := a.client.Do(t.Context(), remove); err != nil {
+		removeEntry := func(p *party, e *Entry) {
+			op := remove
+			op.WithKeyBytes([]byte(e.key()))
+			if _, err := p.client.Do(t.Context(), op); err != nil {
 				t.Fatal(err)
 			}
+		}
+		out := func(waits <-chan error) {
 			if err := <-waits; !errors.Is(err, ErrRemoved) {
 				t.Errorf("Wait = %v, want ErrRemoved", err)
 			}
+		}
+		t.Run(name+", while it waits", func(t *testing.T) {
+			a, b := newParty(t), newParty(t)
+			first, e, behind := a.join(), b.join(), a.join()
+			waits, next := b.waiting(e), a.waiting(behind)
+			removeEntry(a, e)
+			out(waits)
 			a.stillWaits(next)
 			a.pass(first)
 			a.heads(next)
 			a.pass(behind)
+			a.empty() // the mark as well, though it is on no lease
+		})
+		t.Run(name+", before it looks", func(t *testing.T) {
+			a, b := newParty(t), newParty(t)
+			first, e := a.join(), b.join()
+			removeEntry(a, e)
+			out(b.waitNow(e))
+			a.pass(first)
+		})
+		t.Run(name+", while it searches", func(t *testing.T) {
+			a, b := newParty(t), newParty(t)
+			first, e := a.join(), b.join()
+			e.pred = "" // the answer to its join was lost
+			a.pass(first)
+			removeEntry(a, e)
+			out(b.waitNow(e))
 		})
 	}
 }

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/fx"
+
+	"github.com/stile-dev/stile/cmd/stile/internal/app"
+	"github.com/stile-dev/stile/recipes/lock"
+	"github.com/stile-dev/stile/server"
+	"github.com/stile-dev/stile/stilefx"
+	"github.com/stile-dev/stile/stilefx/serverfx"
+)
+
+const serveHelp = `Run an etcd server, until SIGINT or SIGTERM.
+
+It listens on this machine alone. An address that others reach needs --cert-file, --key-file and
+--client-ca-file, or --allow-insecure on a network that is trusted.`
+
+// startTimeout is how long a server may take to read its data.
+const startTimeout = 10 * time.Minute
+
+// serveOptions are the flags of stile serve.
+type serveOptions struct {
+	server     server.Config
+	json       bool
+	verbose    bool
+	sweepEvery time.Duration
+}
+
+func newServe() *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:     "serve (--data-dir DIR | --temporary)",
+		Short:   "Run an etcd server",
+		Long:    serveHelp,
+		Example: "  stile serve --data-dir /var/lib/stile\n  stile serve --temporary --listen http://127.0.0.1:0",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *serveOptions) addFlags(cmd *cobra.Command) {
+	f, c := cmd.Flags(), &o.server
+	f.StringVar(&c.DataDir, "data-dir", "", "`DIR` of the data; it is created if it isn't there")
+	f.BoolVar(&c.Temporary, "temporary", false, "keep the data in a temporary directory, removed at the end")
+	f.StringArrayVar(&c.ClientURLs, "listen", []string{server.DefaultClientURL}, "`URL` to listen on, may be repeated; port 0 picks a free one")
+	f.StringVar(&c.HTTPURL, "http", "", "`URL` to serve metrics and health on (default: off)")
+	f.BoolVar(&c.HTTPGateway, "http-gateway", false, "serve etcd's JSON API there too")
+	f.StringVar(&c.CertFile, "cert-file", "", "server certificate `FILE` (PEM)")
+	f.StringVar(&c.KeyFile, "key-file", "", "server key `FILE` (PEM)")
+	f.StringVar(&c.ClientCAFile, "client-ca-file", "", "`FILE` of the authorities whose clients are let in (PEM)")
+	f.BoolVar(&c.AllowInsecure, "allow-insecure", false, "let everybody who can connect read and write everything")
+	f.DurationVar(&c.ElectionTimeout, "election-timeout", server.DefaultElectionTimeout, "1.5 of it is the smallest TTL, in whole seconds")
+	f.DurationVar(&c.CompactionHistory, "history", server.DefaultCompactionHistory, "how long old revisions are kept")
+	f.Int64Var(&c.QuotaBytes, "quota-bytes", server.DefaultQuotaBytes, "size that the database may reach")
+	f.BoolVar(&o.json, "json", false, "print JSON lines")
+	f.BoolVar(&o.verbose, "verbose", false, "print etcd's logs to standard error")
+	f.DurationVar(&o.sweepEvery, "sweep-every", 5*time.Minute, "how often to look for what crashed clients left")
+	f.Lookup("sweep-every").Hidden = true
+}
+
+func (o *serveOptions) run(cmd *cobra.Command) error {
+	if o.server.Temporary == (o.server.DataDir != "") {
+		return usageError(cmd, "want --data-dir DIR, or --temporary for data that is removed at the end")
+	}
+	if o.sweepEvery <= 0 {
+		return usageError(cmd, "--sweep-every %v: it must be positive", o.sweepEvery)
+	}
+	log := slog.New(slog.DiscardHandler)
+	if o.verbose {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	o.server.Logger = log
+	say := speaker{cmd.OutOrStdout(), o.json}
+	ctx, cancel := untilSignal(cmd.Context())
+	defer cancel()
+	err := app.Run(ctx,
+		fx.StartTimeout(startTimeout),
+		serverfx.Server(o.server),
+		stilefx.Run("sweep", func(ctx context.Context, client *clientv3.Client) error {
+			sweep(ctx, client, o.sweepEvery, log)
+			return nil
+		}),
+		fx.Invoke(func(lc fx.Lifecycle, s *server.Server) { lc.Append(fx.StartHook(func() error { return say.ready(s) })) }),
+	)
+	if err != nil {
+		return err
+	}
+	return say.stopped()
+}
+
+// sweep goes round until ctx ends. Reading the locks removes what crashed holders left of them.
+func sweep(ctx context.Context, client *clientv3.Client, every time.Duration, log *slog.Logger) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		locks, err := lock.List(ctx, client)
+		if err != nil {
+			log.Warn("sweep", "err", err)
+			continue
+		}
+		log.Info("sweep", "locks", len(locks))
+	}
+}
+
+// speaker tells people, or programs, how the server is.
+type speaker struct {
+	out  io.Writer
+	json bool
+}
+
+func (p speaker) ready(s *server.Server) error {
+	endpoint := strings.Join(s.Endpoints(), ",")
+	if !p.json {
+		_, err := fmt.Fprintf(p.out, "serving etcd at %s, data in %s%s\n", endpoint, s.DataDir(), alsoHTTP(s.HTTPEndpoint()))
+		return err
+	}
+	return json.NewEncoder(p.out).Encode(struct {
+		Event     string   `json:"event"`
+		Endpoints []string `json:"endpoints"`
+		HTTP      string   `json:"http,omitempty"`
+		DataDir   string   `json:"data_dir"`
+	}{"ready", s.Endpoints(), s.HTTPEndpoint(), s.DataDir()})
+}
+
+func alsoHTTP(endpoint string) string {
+	if endpoint == "" {
+		return ""
+	}
+	return ", HTTP at " + endpoint
+}
+
+func (p speaker) stopped() error {
+	text := "stopped"
+	if p.json {
+		text = `{"event":"stopped"}`
+	}
+	_, err := fmt.Fprintln(p.out, text)
+	return err
+}
