@@ -20,11 +20,7 @@ func TestReadmeCompiles(t *testing.T) {
 	if len(blocks) < 2 {
 		t.Fatalf("%d blocks of Go in README.md, want the program and a fragment", len(blocks))
 	}
-	dir, err := os.MkdirTemp(".", ".readme")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	file := filepath.Join(t.TempDir(), "main.go")
 	for _, block := range blocks {
 		source := block[1]
 		if !strings.HasPrefix(source, "package ") {
@@ -33,10 +29,10 @@ func TestReadmeCompiles(t *testing.T) {
 		if formatted, err := format.Source([]byte(block[1])); err != nil || string(formatted) != block[1] {
 			t.Errorf("not formatted: %v\n%s", err, block[1])
 		}
-		if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command("go", "vet", "./"+dir).CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
 			t.Errorf("%s\n%s", out, source)
 		}
 	}

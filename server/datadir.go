@@ -81,8 +81,7 @@ func (d *dataDir) release() error {
 
 // reason is err without the path that the caller names already.
 func reason(err error) error {
-	var perr *os.PathError
-	if errors.As(err, &perr) {
+	if perr, ok := errors.AsType[*os.PathError](err); ok {
 		return perr.Err
 	}
 	return err

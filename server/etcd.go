@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -91,13 +92,13 @@ func (g *startGuard) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 	if !g.starting.Load() {
 		os.Exit(1)
 	}
-	msg := e.Message
+	words := []string{e.Message}
 	for _, f := range fields {
 		if err, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
-			msg += ": " + err.Error()
+			words = append(words, err.Error())
 		}
 	}
-	panic(lastWords{msg})
+	panic(lastWords{strings.Join(words, ": ")})
 }
 
 func (g *startGuard) start(cfg *embed.Config) (e *embed.Etcd, err error) {

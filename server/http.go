@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"io"
 	"log"
 	"net"
@@ -8,8 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"crypto/tls"
 
 	"go.etcd.io/etcd/server/v3/etcdserver/api/etcdhttp"
 )

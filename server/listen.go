@@ -29,19 +29,19 @@ func listen(ctx context.Context, u *url.URL) (listener, error) {
 	if err != nil {
 		return listener{}, fmt.Errorf("listen %s: %w", u.Host, bindReason(err))
 	}
-	real := *u
+	bound := *u
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		return listener{}, errors.Join(fmt.Errorf("listen %s: %w", u.Host, err), l.Close())
 	}
-	real.Host = net.JoinHostPort(reachable(u.Hostname()), port)
+	bound.Host = net.JoinHostPort(reachable(u.Hostname()), port)
 	if limit, err := runtimeutil.FDLimit(); err == nil {
 		if limit <= reservedFiles {
 			return listener{}, errors.Join(fmt.Errorf("listen %s: this process may open %d files only, want more than %d", u.Host, limit, reservedFiles), l.Close())
 		}
 		l = transport.LimitListener(l, int(min(limit-reservedFiles, 1<<20)))
 	}
-	return listener{Listener: l, url: real}, nil
+	return listener{Listener: l, url: bound}, nil
 }
 
 // reachable is an address at which this machine reaches host, which may stand for all addresses.
@@ -57,12 +57,10 @@ func reachable(host string) string {
 }
 
 func bindReason(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
 	}
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
 	}
 	return err

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // newLocalClient returns a client that calls conn. Its fields are set once, here, so that it may be
@@ -123,8 +122,7 @@ func (c *localConn) Invoke(ctx context.Context, method string, args, reply any, 
 	if err != nil {
 		return c.reason(err)
 	}
-	proto.Merge(reply.(proto.Message), resp.(proto.Message))
-	return nil
+	return merge(reply, resp)
 }
 
 // ready returns the methods, or why there are none.

@@ -21,9 +21,9 @@ const sendBuffer = 1024
 // localStream is a stream between a client and a handler in this process.
 type localStream struct {
 	ctx      context.Context
-	toServer chan proto.Message
-	toClient chan proto.Message // unbuffered: when the handler has returned, all was received
-	sent     chan struct{}      // closed by CloseSend
+	toServer chan any
+	toClient chan any      // unbuffered: when the handler has returned, all was received
+	sent     chan struct{} // closed by CloseSend
 	closeOne sync.Once
 	done     chan struct{} // closed when the handler has returned
 	err      error         // what it returned, valid after done
@@ -47,7 +47,7 @@ func (c *localConn) NewStream(ctx context.Context, _ *grpc.StreamDesc, method st
 	}
 	ctx, cancel := c.callContext(ctx)
 	s := &localStream{
-		ctx: ctx, toServer: make(chan proto.Message, sendBuffer), toClient: make(chan proto.Message),
+		ctx: ctx, toServer: make(chan any, sendBuffer), toClient: make(chan any),
 		sent: make(chan struct{}), done: make(chan struct{}),
 	}
 	c.calls.Go(func() {
@@ -73,7 +73,7 @@ func (e clientEnd) SendMsg(m any) error {
 	select {
 	case <-e.s.done:
 		return io.EOF // as gRPC does: RecvMsg tells why
-	case e.s.toServer <- m.(proto.Message):
+	case e.s.toServer <- m:
 		return nil
 	case <-e.s.ctx.Done():
 		return e.s.ended()
@@ -114,7 +114,7 @@ type serverEnd struct{ s *localStream }
 
 func (e serverEnd) SendMsg(m any) error {
 	select {
-	case e.s.toClient <- m.(proto.Message):
+	case e.s.toClient <- m:
 		return nil
 	case <-e.s.ctx.Done():
 		return status.FromContextError(e.s.ctx.Err()).Err()
@@ -137,12 +137,14 @@ func (e serverEnd) RecvMsg(m any) error {
 	}
 }
 
-func merge(to any, from proto.Message) error {
-	m, ok := to.(proto.Message)
-	if !ok {
+// merge hands a message over as a copy.
+func merge(to, from any) error {
+	dst, ok1 := to.(proto.Message)
+	src, ok2 := from.(proto.Message)
+	if !ok1 || !ok2 {
 		return errors.New("not a protobuf message")
 	}
-	proto.Merge(m, from)
+	proto.Merge(dst, src)
 	return nil
 }
 

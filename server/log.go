@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -39,7 +40,7 @@ func (c *slogCore) Enabled(l zapcore.Level) bool {
 }
 
 func (c *slogCore) With(fields []zapcore.Field) zapcore.Core {
-	all := append(c.attrs[:len(c.attrs):len(c.attrs)], attrs(fields)...)
+	all := slices.Concat(c.attrs, attrs(fields))
 	return &slogCore{handler: c.handler, attrs: all}
 }
 

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -173,7 +172,7 @@ func freePort(t *testing.T) string {
 }
 
 // assertRefused wants Start to fail with those words, and to leave nothing behind.
-func assertRefused(t *testing.T, ctx context.Context, cfg Config, words ...string) error {
+func assertRefused(ctx context.Context, t *testing.T, cfg Config, words ...string) error {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())
 	ignore := goleak.IgnoreCurrent()
@@ -205,10 +204,10 @@ func TestAPortInUseIsRefused(t *testing.T) {
 	defer l.Close()
 	cfg := quick()
 	cfg.ClientURLs = []string{"http://" + l.Addr().String()}
-	assertRefused(t, t.Context(), cfg, "listen "+l.Addr().String()+": address already in use")
+	assertRefused(t.Context(), t, cfg, "listen "+l.Addr().String()+": address already in use")
 	cfg = quick()
 	cfg.HTTPURL = "http://" + l.Addr().String()
-	assertRefused(t, t.Context(), cfg, "listen "+l.Addr().String())
+	assertRefused(t.Context(), t, cfg, "listen "+l.Addr().String())
 }
 
 func TestADirectoryBelowAFileIsRefused(t *testing.T) {
@@ -217,13 +216,13 @@ func TestADirectoryBelowAFileIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{file, filepath.Join(file, "dir")} {
-		assertRefused(t, t.Context(), Config{DataDir: dir}, "data directory "+dir, "not a directory")
+		assertRefused(t.Context(), t, Config{DataDir: dir}, "data directory "+dir, "not a directory")
 	}
 }
 
 func TestADirectoryInUseByAServerIsRefused(t *testing.T) {
 	s := start(t, quick())
-	assertRefused(t, t.Context(), Config{DataDir: s.DataDir()}, s.DataDir(), "in use by another server")
+	assertRefused(t.Context(), t, Config{DataDir: s.DataDir()}, s.DataDir(), "in use by another server")
 	put(t, s.Client(), "k", "still works")
 }
 
@@ -237,7 +236,7 @@ func TestADirectoryInUseByAForeignEtcdIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	assertRefused(t, t.Context(), Config{DataDir: dir}, dir, "in use by another etcd")
+	assertRefused(t.Context(), t, Config{DataDir: dir}, dir, "in use by another etcd")
 }
 
 func TestADatabaseThatIsNoneIsRefused(t *testing.T) {
@@ -248,18 +247,18 @@ func TestADatabaseThatIsNoneIsRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "member", "snap", "db"), make([]byte, 1<<16), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	assertRefused(t, t.Context(), Config{DataDir: dir}, dir, "database: invalid")
+	assertRefused(t.Context(), t, Config{DataDir: dir}, dir, "database: invalid")
 }
 
 func TestMissingCertificatesAreRefused(t *testing.T) {
 	cfg := Config{Temporary: true, ClientURLs: []string{"https://127.0.0.1:0"}, CertFile: "/nowhere/c.pem", KeyFile: "/nowhere/k.pem"}
-	assertRefused(t, t.Context(), cfg, "TLS", "/nowhere/c.pem")
+	assertRefused(t.Context(), t, cfg, "TLS", "/nowhere/c.pem")
 }
 
 func TestAnEndedContextIsRefused(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := assertRefused(t, ctx, Config{Temporary: true}); !errors.Is(err, context.Canceled) {
+	if err := assertRefused(ctx, t, Config{Temporary: true}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v is not context.Canceled", err)
 	}
 }
@@ -285,9 +284,9 @@ func TestAContextThatEndsDuringStartIsObeyed(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			cfg := Config{Temporary: true, ElectionTimeout: maxElectionTimeout} // ready in 5 s at the soonest
-			cfg.Logger = slog.New(cancelOnLog{slog.NewTextHandler(io.Discard, nil), message, cancel})
+			cfg.Logger = slog.New(cancelOnLog{slog.DiscardHandler, message, cancel})
 			began := time.Now()
-			if err := assertRefused(t, ctx, cfg, "start"); !errors.Is(err, context.Canceled) {
+			if err := assertRefused(ctx, t, cfg, "start"); !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v is not context.Canceled", err)
 			}
 			if took := time.Since(began); took > 4*time.Second {
@@ -304,7 +303,7 @@ func TestCloseDuringStartStopsTheStart(t *testing.T) {
 	var once sync.Once
 	cfg := quick()
 	cfg.ElectionTimeout = 2 * time.Second
-	cfg.Logger = slog.New(cancelOnLog{slog.NewTextHandler(io.Discard, nil), "starting an etcd server", func() {
+	cfg.Logger = slog.New(cancelOnLog{slog.DiscardHandler, "starting an etcd server", func() {
 		once.Do(func() { s.beginClose(); go func() { closed <- s.Close(context.Background()) }() })
 	}})
 	s, err := New(cfg)

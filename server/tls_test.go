@@ -28,6 +28,7 @@ type authority struct {
 }
 
 func newAuthority(t *testing.T) *authority {
+	t.Helper()
 	a := &authority{dir: t.TempDir()}
 	a.caFile, _ = a.issue(t, "ca", func(c *x509.Certificate) {
 		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
@@ -95,6 +96,7 @@ func (a *authority) clientTLS(t *testing.T, name string) *tls.Config {
 }
 
 func withTLS(t *testing.T, a *authority) Config {
+	t.Helper()
 	cfg := quick()
 	cfg.ClientURLs, cfg.HTTPURL, cfg.HTTPGateway = []string{"https://127.0.0.1:0"}, "https://127.0.0.1:0", true
 	cfg.CertFile, cfg.KeyFile = a.issue(t, "server", func(*x509.Certificate) {})

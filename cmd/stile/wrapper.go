@@ -60,17 +60,10 @@ func (w *wrapper) hold(ctx context.Context, work func(context.Context) error) er
 	if err := w.session.Start(ctx); err != nil {
 		return unanswered(err)
 	}
-	if !w.options.nonblock {
-		return lock.Do(ctx, w.session, w.name, work)
+	if w.options.nonblock {
+		return lock.TryDo(ctx, w.session, w.name, work)
 	}
-	held, err := lock.TryAcquire(ctx, w.session, w.name)
-	if err != nil {
-		return err
-	}
-	// The session doesn't know of this work and gives a lost lease back at once: there is no time for grace.
-	w.command.Grace = 0
-	err = work(held.Context())
-	return errors.Join(err, held.Release(ctx))
+	return lock.Do(ctx, w.session, w.name, work)
 }
 
 func (w *wrapper) work(ctx context.Context) error {

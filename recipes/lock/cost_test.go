@@ -112,7 +112,8 @@ func TestBadInputIsRefusedBeforeAnyRequest(t *testing.T) {
 		_, err1 := lock.Acquire(ctx, s, name)
 		_, err2 := lock.TryAcquire(ctx, s, name)
 		_, err3 := lock.Inspect(ctx, c, name)
-		if err := lock.Do(ctx, s, name, noWork); err == nil || err1 == nil || err2 == nil || err3 == nil {
+		err4 := lock.TryDo(ctx, s, name, noWork)
+		if err := lock.Do(ctx, s, name, noWork); err == nil || err1 == nil || err2 == nil || err3 == nil || err4 == nil {
 			t.Errorf("name %.20q was accepted", name)
 		}
 	}
@@ -133,6 +134,19 @@ func TestBadInputIsRefusedBeforeAnyRequest(t *testing.T) {
 	}
 	if err := lock.Do(ctx, s, "x", nil); err == nil {
 		t.Error("work that is nil was accepted")
+	}
+	var noCtx context.Context
+	_, err1 := lock.Acquire(noCtx, s, "x")
+	_, err2 := lock.Inspect(noCtx, c, "x")
+	if err1 == nil || err2 == nil {
+		t.Error("a nil context was accepted")
+	}
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err1 = lock.Acquire(over, s, "x")
+	_, err2 = lock.TryAcquire(over, s, "x")
+	if !errors.Is(err1, context.Canceled) || !errors.Is(err2, context.Canceled) {
+		t.Errorf("a context that has ended: %v, %v, want context.Canceled", err1, err2)
 	}
 	if _, err := lock.Inspect(ctx, nil, "x"); err == nil {
 		t.Error("a nil client was accepted")

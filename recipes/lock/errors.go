@@ -14,8 +14,7 @@ var (
 	ErrHeld = line.ErrHeld
 	// ErrRemoved says that somebody else took the acquisition out of the line.
 	ErrRemoved = line.ErrRemoved
-	// ErrWouldDeadlock says that the context carries a hold on the same lock: waiting would be for oneself. Pass a context without
-	// it if the wait is meant, in a goroutine that the holder does not wait for.
+	// ErrWouldDeadlock says that the context comes from a hold on the same lock. Pass another if the wait is meant.
 	ErrWouldDeadlock = errors.New("the context holds this lock already, waiting would be for oneself")
 )
 
@@ -40,18 +39,15 @@ func (*HeldError) Is(target error) bool { return target == ErrHeld }
 // heldBy asks who the holder is. If that can't be told it is the last in line, who was there a moment ago.
 func (a *acquisition) heldBy(ctx context.Context, err error) error {
 	held := &HeldError{Name: a.name}
-	var last *line.HeldError
-	if errors.As(err, &last) {
+	if last, ok := errors.AsType[*line.HeldError](err); ok {
 		held.Holder = holder(line.Standing{Details: last.Last})
 	}
 	bound, cancel := a.keeper.Bound(ctx, nil)
 	defer cancel()
-	kv, kvErr := a.keeper.KV()
-	if kvErr != nil {
-		return held
-	}
-	if s, readErr := line.Read(bound, kv, a.prefix); readErr == nil && len(s) > 0 {
-		held.Holder = holder(s[0])
+	if kv, err := a.keeper.KV(); err == nil {
+		if s, err := line.Read(bound, kv, a.prefix); err == nil && len(s) > 0 {
+			held.Holder = holder(s[0])
+		}
 	}
 	return held
 }

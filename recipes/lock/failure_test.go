@@ -14,6 +14,45 @@ import (
 	"github.com/stile-dev/stile/recipes/session"
 )
 
+// TestTxnIsGuardedByEtcd: the hold is believed here, and its key is another's by now. What counts is the mod revision: a key that was
+// written again has the same create revision.
+func TestTxnIsGuardedByEtcd(t *testing.T) {
+	for name, take := range map[string]func(c *clientv3.Client, key string) error{
+		"deleted": func(c *clientv3.Client, key string) error { _, err := c.Delete(t.Context(), key); return err },
+		"rewritten": func(c *clientv3.Client, key string) error {
+			_, err := c.Put(t.Context(), key, "", clientv3.WithIgnoreLease())
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := recipestest.Client(t)
+			s := open(t, c)
+			for _, conditional := range []bool{false, true} {
+				held := acquire(t, s, "x")
+				if err := take(c, held.Claims()[0].Key); err != nil {
+					t.Fatal(err)
+				}
+				if err := held.Err(); err != nil {
+					t.Fatalf("it was noticed before etcd could be asked: %v", err)
+				}
+				txn := held.Txn(t.Context())
+				if conditional {
+					txn = txn.If(clientv3.Compare(clientv3.CreateRevision("k"), "=", 0))
+				}
+				if _, err := txn.Then(clientv3.OpPut("k", "stale")).Commit(); !errors.Is(err, session.ErrLost) {
+					t.Errorf("Commit = %v, want ErrLost", err)
+				}
+				if resp, err := c.Get(t.Context(), "k"); err != nil || len(resp.Kvs) > 0 {
+					t.Errorf("the stale write was committed (%v)", err)
+				}
+				if cause := context.Cause(held.Context()); !errors.Is(cause, session.ErrLost) {
+					t.Errorf("cause %v, want ErrLost", cause)
+				}
+			}
+		})
+	}
+}
+
 // within fails the test if f takes ten times as long as was promised.
 func within(t *testing.T, promised time.Duration, what string, f func()) {
 	t.Helper()
@@ -36,24 +75,30 @@ func lost(t *testing.T, held *lock.Held) {
 	}
 }
 
-func TestAHoldWhoseKeyIsDeletedEnds(t *testing.T) {
+func TestAHoldWhoseKeyIsTakenEnds(t *testing.T) {
 	for _, when := range []string{"at once", "later"} {
-		t.Run(when, func(t *testing.T) {
-			c := recipestest.Client(t)
-			requests := recipestest.Count(c)
-			s := open(t, c)
-			held := acquire(t, s, "x")
-			if when == "later" {
-				eventually(t, "the look at the own key", func() bool { return requests.Txns.Load() == 2 })
-			}
-			if _, err := c.Delete(t.Context(), held.Claims()[0].Key); err != nil {
-				t.Fatal(err)
-			}
-			lost(t, held)
-			if err := held.Release(t.Context()); !errors.Is(err, session.ErrLost) {
-				t.Errorf("Release = %v, want ErrLost", err)
-			}
-		})
+		for _, how := range []string{"deleted", "rewritten"} {
+			t.Run(how+" "+when, func(t *testing.T) {
+				c := recipestest.Client(t)
+				requests := recipestest.Count(c)
+				s := open(t, c)
+				held := acquire(t, s, "x")
+				if when == "later" {
+					eventually(t, "the look at the own key", func() bool { return requests.Txns.Load() == 2 })
+				}
+				take := clientv3.OpDelete(held.Claims()[0].Key)
+				if how == "rewritten" {
+					take = clientv3.OpPut(held.Claims()[0].Key, "", clientv3.WithIgnoreLease())
+				}
+				if _, err := c.Do(t.Context(), take); err != nil {
+					t.Fatal(err)
+				}
+				lost(t, held)
+				if err := held.Release(t.Context()); !errors.Is(err, session.ErrLost) {
+					t.Errorf("Release = %v, want ErrLost", err)
+				}
+			})
+		}
 	}
 }
 
@@ -284,5 +329,32 @@ func TestReleasingWhenEtcdIsFull(t *testing.T) {
 	}
 	if st, err := lock.Inspect(t.Context(), c, "x"); err != nil || st.Holder != nil {
 		t.Errorf("not free: %+v, %v", st, err)
+	}
+}
+
+// TestTenantsOfOneEtcdDoNotMeet: the names are the same, the etcd as each sees it is not.
+func TestTenantsOfOneEtcdDoNotMeet(t *testing.T) {
+	a, b := open(t, recipestest.Client(t)), open(t, recipestest.Client(t))
+	err := lock.Do(t.Context(), a, "x", func(ctx context.Context) error {
+		return lock.Do(ctx, b, "x", func(context.Context) error { return nil })
+	})
+	if err != nil {
+		t.Errorf("the same name on another etcd, inside: %v", err)
+	}
+}
+
+func TestTryDo(t *testing.T) {
+	s := open(t, recipestest.Client(t))
+	ran := 0
+	err := lock.TryDo(t.Context(), s, "x", func(context.Context) error {
+		ran++
+		err := lock.TryDo(t.Context(), s, "x", func(context.Context) error { ran++; return nil })
+		if !errors.Is(err, lock.ErrHeld) {
+			t.Errorf("TryDo of a held lock = %v, want ErrHeld", err)
+		}
+		return nil
+	})
+	if err != nil || ran != 1 {
+		t.Errorf("TryDo = %v, and work ran %d times, want once", err, ran)
 	}
 }

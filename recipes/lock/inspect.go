@@ -13,9 +13,6 @@ import (
 	"github.com/stile-dev/stile/recipes/internal/line"
 )
 
-// readTimeout bounds a read when ctx doesn't.
-const readTimeout = 5 * time.Second
-
 // A Holder is who holds a lock or waits for it.
 type Holder struct {
 	ID     string            `json:"id"` // of this acquisition
@@ -58,11 +55,11 @@ func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...
 	if err != nil {
 		return State{}, fmt.Errorf("lock %q: %w", name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, tryTimeout, errNoAnswer)
 	defer cancel()
 	s, err := line.Read(ctx, client.KV, keys.Prefix(root, kind, name))
 	if err != nil {
-		return State{}, fmt.Errorf("lock %q: inspect: %w", name, err)
+		return State{}, fmt.Errorf("lock %q: inspect: %w", name, why(ctx, err))
 	}
 	return state(name, s), nil
 }
@@ -73,17 +70,25 @@ func List(ctx context.Context, client *clientv3.Client, opts ...Option) ([]State
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, tryTimeout, errNoAnswer)
 	defer cancel()
 	lines, err := line.ReadAll(ctx, client.KV, root, kind)
 	if err != nil {
-		return nil, fmt.Errorf("lock: list: %w", err)
+		return nil, fmt.Errorf("lock: list: %w", why(ctx, err))
 	}
 	states := make([]State, len(lines))
 	for i, l := range lines {
 		states[i] = state(l.Name, l.State)
 	}
 	return states, nil
+}
+
+// why adds the reason for which ctx ended, if it has.
+func why(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 func reader(ctx context.Context, client *clientv3.Client, opts []Option) (root string, err error) {

@@ -30,25 +30,49 @@ type Held struct {
 //
 // While etcd is away Acquire goes on trying until ctx ends. If the session's lease is lost while it waits, it stands in line
 // again, at the end (see session.NoRejoin). When it fails nothing is left in line, or will be soon: what etcd could not be told
-// in time is done by the session in the background. The error Is what ended the wait: ctx's cause, session.ErrClosed,
+// in time is done by the session in the background. The error Is what ended the wait: ctx's error and cause, session.ErrClosed,
 // ErrRemoved, ErrWouldDeadlock, or what etcd refused the request with.
 func Acquire(ctx context.Context, s *session.Session, name string) (*Held, error) {
+	return hand(ctx, s, name, (*acquisition).acquire)
+}
+
+// TryAcquire returns the lock if nobody holds it or waits for it, and otherwise a *HeldError, which Is ErrHeld. It does not wait for the
+// lock, and for etcd 5 s at the most.
+func TryAcquire(ctx context.Context, s *session.Session, name string) (*Held, error) {
+	return hand(ctx, s, name, (*acquisition).tryAcquire)
+}
+
+// Do runs work while holding the lock. The work's context ends with the lock, and with ctx; its cause says which. Do returns when work
+// has, having released the lock. If the lock was lost meanwhile the error Is session.ErrLost, even if work returned nil; otherwise it
+// is work's, and if that is nil, Release's.
+//
+// When the lock is lost its lease is left to run out until work has returned, so that work which stops within the session's margin
+// has stopped before anybody else can hold the lock.
+func Do(ctx context.Context, s *session.Session, name string, work func(ctx context.Context) error) error {
+	return run(ctx, s, name, work, (*acquisition).acquire)
+}
+
+// TryDo is Do if nobody holds the lock or waits for it. Otherwise work is not run, and the error is a *HeldError, which Is ErrHeld.
+func TryDo(ctx context.Context, s *session.Session, name string, work func(ctx context.Context) error) error {
+	return run(ctx, s, name, work, (*acquisition).tryAcquire)
+}
+
+// hand hands the lock out.
+func hand(ctx context.Context, s *session.Session, name string, get getHold) (*Held, error) {
 	a, err := begin(ctx, s, name)
 	if err != nil {
 		return nil, err
 	}
 	defer a.end()
-	h, err := a.acquire(ctx)
+	h, err := get(a, ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &Held{session.NewHold(h)}, nil
 }
 
-// Do runs work while holding the lock. The work's context ends with the lock, and with ctx; its cause says which. Do returns when work
-// has, having released the lock. If the lock was lost meanwhile the error Is session.ErrLost, even if work returned nil; otherwise it
-// is work's, and if that is nil, Release's.
-func Do(ctx context.Context, s *session.Session, name string, work func(ctx context.Context) error) error {
+// run runs work under the lock.
+func run(ctx context.Context, s *session.Session, name string, work func(context.Context) error, get getHold) error {
 	if work == nil {
 		return fmt.Errorf("lock %q: there is no work to do: it is nil", name)
 	}
@@ -57,34 +81,17 @@ func Do(ctx context.Context, s *session.Session, name string, work func(ctx cont
 		return err
 	}
 	defer a.end() // after the work, so that closing the session waits for it without a gap
-	h, err := a.acquire(ctx)
+	h, err := get(a, ctx)
 	if err != nil {
 		return err
 	}
 	return h.Do(ctx, work)
 }
 
-// TryAcquire returns the lock if nobody holds it or waits for it, and otherwise a *HeldError, which Is ErrHeld. It does not wait for the
-// lock, and for etcd 5 s at the most.
-func TryAcquire(ctx context.Context, s *session.Session, name string) (*Held, error) {
-	a, err := begin(ctx, s, name)
-	if err != nil {
-		return nil, err
-	}
-	defer a.end()
-	limited, cancel := context.WithTimeoutCause(ctx, tryTimeout, errNoAnswer)
-	defer cancel()
-	h, err := a.attempt(limited, a.line.TryJoin)
-	if errors.Is(err, ErrHeld) {
-		return nil, a.heldBy(limited, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock %q: %w", name, err)
-	}
-	return &Held{session.NewHold(h)}, nil
-}
+// getHold is how an acquisition gets the lock: by waiting for it, or not.
+type getHold func(a *acquisition, ctx context.Context) (*keep.Hold, error)
 
-// acquisition is one call of Acquire or TryAcquire.
+// acquisition is one call of Acquire, TryAcquire, Do or TryDo.
 type acquisition struct {
 	keeper *keep.Keeper
 	line   *line.Line
@@ -126,6 +133,20 @@ func (a *acquisition) acquire(ctx context.Context) (*keep.Hold, error) {
 		return nil, fmt.Errorf("lock %q: acquire: %w", a.name, err)
 	}
 	return h, nil
+}
+
+// tryAcquire takes the lock if it is free.
+func (a *acquisition) tryAcquire(ctx context.Context) (*keep.Hold, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, tryTimeout, errNoAnswer)
+	defer cancel()
+	h, err := a.attempt(limited, a.line.TryJoin)
+	switch {
+	case err == nil:
+		return h, nil
+	case errors.Is(err, ErrHeld):
+		return nil, a.heldBy(limited, err)
+	}
+	return nil, fmt.Errorf("lock %q: %w", a.name, err)
 }
 
 // getHead is how an entry gets to the head of the line: by waiting for it or by finding it free.

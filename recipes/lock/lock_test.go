@@ -81,8 +81,12 @@ func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
 	for !so() {
-		if ctx.Err() != nil {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
 			t.Fatalf("it never came about: %s", what)
 		}
 	}

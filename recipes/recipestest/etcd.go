@@ -52,8 +52,8 @@ func (s stopping) Run() int {
 }
 
 // Endpoint is the URL of the shared server. It starts it if need be.
-func Endpoint(t testing.TB) string {
-	t.Helper()
+func Endpoint(tb testing.TB) string {
+	tb.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil {
@@ -61,7 +61,7 @@ func Endpoint(t testing.TB) string {
 		defer cancel()
 		s, err := server.Start(ctx, server.Config{Temporary: true, ClientURLs: []string{"http://127.0.0.1:0"}, NoFsync: true})
 		if err != nil {
-			t.Fatalf("recipestest: %v", err)
+			tb.Fatalf("recipestest: %v", err)
 		}
 		shared.server = s
 	}
@@ -69,20 +69,20 @@ func Endpoint(t testing.TB) string {
 }
 
 // Client is a client of the shared server, over TCP, that sees a part of its own. It is closed when the test ends.
-func Client(t testing.TB) *clientv3.Client {
-	t.Helper()
-	prefix := fmt.Sprintf("%d/%s", shared.clients.Add(1), strings.ReplaceAll(t.Name(), "/", "_"))
-	return Namespace(t, prefix)
+func Client(tb testing.TB) *clientv3.Client {
+	tb.Helper()
+	prefix := fmt.Sprintf("%d/%s", shared.clients.Add(1), strings.ReplaceAll(tb.Name(), "/", "_"))
+	return Namespace(tb, prefix)
 }
 
 // Namespace is a client of the shared server that sees the keys below prefix, as others of the same prefix do.
-func Namespace(t testing.TB, prefix string) *clientv3.Client {
-	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{Endpoint(t)}, Logger: zap.NewNop()})
+func Namespace(tb testing.TB, prefix string) *clientv3.Client {
+	tb.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{Endpoint(tb)}, Logger: zap.NewNop()})
 	if err != nil {
-		t.Fatalf("recipestest: %v", err)
+		tb.Fatalf("recipestest: %v", err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
+	tb.Cleanup(func() { _ = c.Close() })
 	c.KV = namespace.NewKV(c.KV, prefix)
 	c.Watcher = namespace.NewWatcher(c.Watcher, prefix)
 	c.Lease = namespace.NewLease(c.Lease, prefix)

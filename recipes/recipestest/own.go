@@ -16,7 +16,7 @@ import (
 
 // A Server is an etcd of a test's own, that can be stopped and started again on its data.
 type Server struct {
-	t      testing.TB
+	tb     testing.TB
 	cfg    server.Config
 	server *server.Server // nil while it is stopped
 }
@@ -31,46 +31,46 @@ func Quota(bytes int64) ServerOption {
 }
 
 // NewServer starts a server for this test alone, on loopback and a free port. It is stopped when the test ends.
-func NewServer(t testing.TB, opts ...ServerOption) *Server {
-	t.Helper()
-	s := &Server{t: t, cfg: server.Config{DataDir: t.TempDir(), ClientURLs: []string{"http://127.0.0.1:0"}}}
+func NewServer(tb testing.TB, opts ...ServerOption) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, cfg: server.Config{DataDir: tb.TempDir(), ClientURLs: []string{"http://127.0.0.1:0"}}}
 	for _, opt := range opts {
 		opt(&s.cfg)
 	}
 	s.Start()
 	s.cfg.ClientURLs = s.server.Endpoints() // the same again after a restart
-	t.Cleanup(s.Stop)
+	tb.Cleanup(s.Stop)
 	return s
 }
 
 // Start starts it on the data that it had.
 func (s *Server) Start() {
-	s.t.Helper()
+	s.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	var err error
 	if s.server, err = server.Start(ctx, s.cfg); err != nil {
-		s.t.Fatalf("recipestest: %v", err)
+		s.tb.Fatalf("recipestest: %v", err)
 	}
 }
 
 // Stop stops it. Connections break.
 func (s *Server) Stop() {
-	s.t.Helper()
+	s.tb.Helper()
 	if s.server == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := s.server.Close(ctx); err != nil {
-		s.t.Errorf("recipestest: %v", err)
+		s.tb.Errorf("recipestest: %v", err)
 	}
 	s.server = nil
 }
 
 // Fill writes until etcd is out of space (NOSPACE), and refuses whatever could write more.
 func (s *Server) Fill() {
-	s.t.Helper()
+	s.tb.Helper()
 	c := s.Client()
 	for i := 0; ; i++ {
 		_, err := c.Put(context.Background(), fmt.Sprintf("fill/%d", i), strings.Repeat("x", 100<<10))
@@ -78,18 +78,18 @@ func (s *Server) Fill() {
 			return
 		}
 		if err != nil {
-			s.t.Fatalf("recipestest: fill: %v", err)
+			s.tb.Fatalf("recipestest: fill: %v", err)
 		}
 	}
 }
 
 // Client is a client of it, over TCP, that is closed when the test ends.
 func (s *Server) Client() *clientv3.Client {
-	s.t.Helper()
+	s.tb.Helper()
 	c, err := clientv3.New(clientv3.Config{Endpoints: s.cfg.ClientURLs, Logger: zap.NewNop()})
 	if err != nil {
-		s.t.Fatalf("recipestest: %v", err)
+		s.tb.Fatalf("recipestest: %v", err)
 	}
-	s.t.Cleanup(func() { _ = c.Close() })
+	s.tb.Cleanup(func() { _ = c.Close() })
 	return c
 }

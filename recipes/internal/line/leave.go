@@ -23,8 +23,8 @@ func (e *Entry) Pass(ctx context.Context) error {
 	behind := []clientv3.Op{clientv3.OpPut(e.key(), encode(mark{State: passed, At: time.Now()}), clientv3.WithLease(e.lease.ID()))}
 	if e.after != "" {
 		// Ended and never written again but to be deleted, so its name is enough.
-		clear := clientv3.OpDelete(e.line.entry(e.after))
-		del, behind = append(del, clear), append(behind, clear)
+		bury := clientv3.OpDelete(e.line.entry(e.after))
+		del, behind = append(del, bury), append(behind, bury)
 	}
 	alone := append([]clientv3.Op{clientv3.OpDelete(e.line.tail())}, del...)
 	return e.leave(ctx, e.ifLast(alone, behind), e.ifLast(alone, del))
