@@ -27,8 +27,7 @@ The command has this one's input and output, and two variables more:
                        writes to refuse a smaller one than it has seen
 
 Signals are passed on to it. If the lock is lost the command is asked to end (SIGTERM), and is killed
-after --grace: when etcd is away, that is over before anybody else can get the lock. With -n there
-is no grace.
+after --grace: when etcd is away, that is over before anybody else can get the lock.
 
 Exit codes: the command's own, or 128 and the number of the signal that it died by
    75  the lock was not acquired: -n, -w (-E sets another code)
