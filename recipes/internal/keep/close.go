@@ -5,7 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
+
+// grantTimeout is how long Close waits for a lease that is being opened, so as to revoke it. An etcd that does not answer in that
+// time may later have a lease without keys, until its TTL is over.
+const grantTimeout = 500 * time.Millisecond
 
 // releases is how many holds Close gives back at one time.
 const releases = 32
@@ -38,11 +43,14 @@ func (k *Keeper) Close(ctx context.Context) error {
 func (k *Keeper) close(ctx context.Context) error {
 	idle, opening := k.shut()
 	k.endHolds()
-	await(ctx, idle)
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
 	c, cancel := k.Cleanup(ctx)
 	defer cancel()
 	if opening != nil {
-		await(c, opening.done)
+		await(c, grantTimeout, opening.done)
 	}
 	k.tidy(c)
 	err := k.revokeAll(c)
@@ -54,16 +62,20 @@ func (k *Keeper) close(ctx context.Context) error {
 // tidy gives back what is held and lets the background finish: that leaves the lines tidier than the end of a lease does. Half
 // of the time is kept for the revocation, which is enough for everything.
 func (k *Keeper) tidy(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, k.cfg.Cleanup/2)
+	within := k.cfg.Cleanup / 2
+	bounded, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	k.releaseAll(ctx)
-	await(ctx, k.choresDone())
+	k.releaseAll(bounded)
+	await(bounded, within, k.choresDone())
 }
 
-// await waits for done, as long as ctx lasts.
-func await(ctx context.Context, done <-chan struct{}) {
+// await waits for done, as long as ctx lasts and no longer than limit.
+func await(ctx context.Context, limit time.Duration, done <-chan struct{}) {
+	t := time.NewTimer(limit)
+	defer t.Stop()
 	select {
 	case <-done:
+	case <-t.C:
 	case <-ctx.Done():
 	}
 }

@@ -221,15 +221,19 @@ func TestNothingBeginsOnceClosed(t *testing.T) {
 
 // TestCloseWhileALeaseIsOpened: whatever the answer to the grant does, Close ends.
 func TestCloseWhileALeaseIsOpened(t *testing.T) {
-	for _, late := range []time.Duration{time.Second, 4999 * time.Millisecond, 6 * time.Second} {
+	for _, late := range []time.Duration{100 * time.Millisecond, time.Second, 6 * time.Second} {
 		bubble(t, func(b *bench) {
 			b.etcd.on("grant", after(late))
 			b.etcd.on("revoke", after(20*time.Millisecond))
 			go func() { _, _ = b.Lease(context.Background()) }()
 			synctest.Wait()
 			_ = b.Close(over())
-			if at := time.Since(b.clock.start); at > DefaultCleanup+time.Second {
-				t.Errorf("a grant that takes %v: closed after %v", late, at)
+			want := min(late+20*time.Millisecond, grantTimeout)
+			if at := time.Since(b.clock.start); at != want {
+				t.Errorf("a grant that takes %v: closed after %v, want %v", late, at, want)
+			}
+			if n := len(b.etcd.at("revoke")); late < grantTimeout && n != 1 {
+				t.Errorf("a grant that takes %v: revoked %d times, want once", late, n)
 			}
 		})
 	}
