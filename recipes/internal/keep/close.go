@@ -18,6 +18,9 @@ const releases = 32
 // Close ends every hold, waits for joined work as long as ctx allows, then gives everything back and revokes the leases.
 // Later calls wait for the first and return what it did.
 func (k *Keeper) Close(ctx context.Context) error {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	first := false
 	k.closing.Do(func() { first = true })
 	if first {
