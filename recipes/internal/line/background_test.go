@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/recipes/internal/keep"
@@ -108,10 +109,15 @@ func TestCleaningUpOutlastsRefusals(t *testing.T) {
 type silentLease struct {
 	clientv3.Lease
 	silent atomic.Bool
+	asked  chan struct{} // gets one when it doesn't answer
 }
 
 func (s *silentLease) KeepAliveOnce(ctx context.Context, id clientv3.LeaseID) (*clientv3.LeaseKeepAliveResponse, error) {
 	if s.silent.Load() {
+		select {
+		case s.asked <- struct{}{}:
+		default:
+		}
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
@@ -121,7 +127,7 @@ func (s *silentLease) KeepAliveOnce(ctx context.Context, id clientv3.LeaseID) (*
 // TestAVanishedEntryIsNotCalledRemovedUnseen: the entry is gone, and etcd doesn't say whether the lease is.
 func TestAVanishedEntryIsNotCalledRemovedUnseen(t *testing.T) {
 	a := newParty(t)
-	lease := &silentLease{Lease: a.client.Lease}
+	lease := &silentLease{Lease: a.client.Lease, asked: make(chan struct{}, 1)}
 	a.client.Lease = lease
 	a.join()
 	e := a.join()
@@ -144,6 +150,28 @@ func TestAVanishedEntryIsNotCalledRemovedUnseen(t *testing.T) {
 	}
 	if took := time.Since(start); took > 10*250*time.Millisecond {
 		t.Errorf("it went on for %v after its ctx had ended", took)
+	}
+	lease.silent.Store(false)
+}
+
+// TestATryThatLosesItsLeaseSaysSo, so that it is made again with the next: somebody else of the session finds the loss first.
+func TestATryThatLosesItsLeaseSaysSo(t *testing.T) {
+	a, b := newParty(t), newParty(t)
+	lease := &silentLease{Lease: a.client.Lease, asked: make(chan struct{}, 1)}
+	a.client.Lease = lease
+	first, e := b.join(), a.join()
+	b.pass(first)
+	e.pred = "" // the answer to its join was lost
+	ctx, cancel := a.bound()
+	defer cancel()
+	lease.silent.Store(true)
+	a.crash()
+	done := make(chan error, 1)
+	go func() { _, err := e.headOrGiveUp(ctx); done <- err }()
+	<-lease.asked
+	_ = a.lease.Refused(rpctypes.ErrLeaseNotFound)
+	if err := <-done; !errors.Is(err, keep.ErrLost) {
+		t.Errorf("headOrGiveUp = %v, want ErrLost", err)
 	}
 	lease.silent.Store(false)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -208,7 +209,11 @@ func (ln *Line) joinEmpty(ctx context.Context, lease *keep.Lease, d Details) (en
 // headOrGiveUp finds out who is in front, and gives up if somebody is.
 func (e *Entry) headOrGiveUp(ctx context.Context) (*Entry, error) {
 	defer e.bury()
-	inFront, err := e.settle(ctx)
+	var inFront *mvccpb.KeyValue
+	err := retry.Until(ctx, func(ctx context.Context) (err error) {
+		inFront, err = e.settle(ctx)
+		return err
+	})
 	if err == nil && inFront == nil {
 		return e, nil
 	}

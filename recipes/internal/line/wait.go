@@ -255,6 +255,9 @@ func (e *Entry) out(ctx context.Context, kv *mvccpb.KeyValue) error {
 	case errors.Is(err, keep.ErrLost):
 		return err
 	}
+	if err := e.lease.Err(); errors.Is(err, keep.ErrLost) {
+		return err // somebody else has found out, and that ended ctx
+	}
 	return fmt.Errorf("the own entry is gone, and etcd does not say whether the lease is: %w", errLookAgain)
 }
 
