@@ -24,7 +24,7 @@
 // its own, off unless Config.HTTPURL names it: /metrics, /health, /livez, /readyz, /version, and the
 // JSON gateway under /v3/ when Config.HTTPGateway is set. It answers only requests whose Host is an
 // IP address, localhost or the host it listens on (a name that was rebound to this machine is none of
-// these), refuses what a page of another origin sends, and sends no CORS header. /debug/vars and
+// these; any Host will do on an https port that asks for client certificates), refuses what a page of another origin sends, and sends no CORS header. /debug/vars and
 // profiles, which etcd serves too, are not served: they show the command line.
 // The HTTP port falls under the same rule for addresses; those who may connect may read the metrics.
 //
@@ -43,7 +43,11 @@
 // this runs `stile serve` beside itself instead of this package inside.
 //
 // A data directory that is damaged is an error of Start as far as etcd notices it while starting; etcd
-// then may keep files of that directory open until the process ends.
+// then may keep files of that directory open until the process ends. So is a disk without room for a new
+// store. But etcd opens an existing database in a goroutine of its own, and a failure there that isn't
+// seen before (a file it may read but not write, say) ends the process even so.
+//
+// A store of a member of a larger cluster is refused; restore a snapshot of it into a new directory.
 //
 // The metrics are etcd's, in Prometheus' registry of the process: two servers in one process count
 // into the same series.

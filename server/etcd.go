@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,9 @@ import (
 )
 
 const memberName = "stile"
+
+// membersInterval is how often a server that isn't ready looks whether it waits for other members.
+const membersInterval = 200 * time.Millisecond
 
 // startEtcd runs etcd until it is ready to serve. It listens nowhere: serve does.
 func (n *node) startEtcd(ctx context.Context, s *Server) (err error) {
@@ -31,13 +35,30 @@ func (n *node) startEtcd(ctx context.Context, s *Server) (err error) {
 	if n.etcd, err = s.guard.start(cfg); err != nil {
 		return fmt.Errorf("etcd in %s: %w", n.dir.path, err)
 	}
-	select {
-	case <-n.etcd.Server.ReadyNotify():
-		return interrupted(ctx)
-	case <-n.etcd.Server.StopNotify():
-		return errors.New("etcd stopped while starting; its log says why")
-	case <-ctx.Done():
-		return interrupted(ctx)
+	return n.awaitReady(ctx)
+}
+
+// awaitReady waits for ever if other members are needed to elect a leader; so it looks for them. Most
+// such stores were refused before etcd started, but not that of a learner, nor one whose log alone
+// knows of the others yet.
+func (n *node) awaitReady(ctx context.Context) error {
+	look := time.NewTicker(membersInterval)
+	defer look.Stop()
+	for {
+		for _, m := range n.etcd.Server.Cluster().Members() {
+			if m.ID != n.etcd.Server.MemberID() && !m.IsLearner {
+				return fmt.Errorf("etcd in %s: %w", n.dir.path, errLargerCluster)
+			}
+		}
+		select {
+		case <-n.etcd.Server.ReadyNotify():
+			return interrupted(ctx)
+		case <-n.etcd.Server.StopNotify():
+			return errors.New("etcd stopped while starting; its log says why")
+		case <-ctx.Done():
+			return interrupted(ctx)
+		case <-look.C:
+		}
 	}
 }
 
@@ -80,15 +101,21 @@ func tlsInfo(c Config, log *zap.Logger) transport.TLSInfo {
 	}
 }
 
-// startGuard turns what etcd does when it can't start (log "fatal" and exit, or panic) into an error.
-// Once etcd has started it lets such an end happen: a member that can't write must not go on.
-type startGuard struct{ starting atomic.Bool }
+// startGuard turns what etcd does when it can't start (log "fatal" and exit, or panic) into an error, as
+// far as it does so in the goroutine that starts it. What it does in others can't be caught: it opens an
+// existing database in one, hence prepareDatabase. After a start that failed so, what etcd left running
+// must not end the process, only itself.
+// Once etcd has started the guard lets such an end happen: a member that can't write must not go on.
+type startGuard struct{ starting, failed atomic.Bool }
 
 // lastWords is what the guard panics with instead of ending the process.
 type lastWords struct{ message string }
 
 // OnWrite is called by zap after it wrote a "fatal" entry.
 func (g *startGuard) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
+	if g.failed.Load() {
+		runtime.Goexit()
+	}
 	if !g.starting.Load() {
 		os.Exit(1)
 	}
@@ -108,8 +135,10 @@ func (g *startGuard) start(cfg *embed.Config) (e *embed.Etcd, err error) {
 		switch p := recover().(type) {
 		case nil:
 		case lastWords:
+			g.failed.Store(true)
 			e, err = nil, fmt.Errorf("damaged or unusable: %s", p.message)
 		default:
+			g.failed.Store(true)
 			e, err = nil, fmt.Errorf("damaged or unusable: %v", p)
 		}
 	}()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,5 +49,20 @@ func TestAFatalEndOfEtcdWhileStartingIsAnError(t *testing.T) {
 	}
 	if got := string(out); !strings.Contains(got, "server: etcd in "+cfg.DataDir+": damaged or unusable: failed to open WAL") {
 		t.Errorf("error %q doesn't say what is unusable", got)
+	}
+}
+
+// What etcd left running after a start that failed ends itself only, not the process.
+func TestAFatalEndAfterAStartThatFailedEndsItsGoroutineOnly(t *testing.T) {
+	g := new(startGuard)
+	g.failed.Store(true)
+	ended := make(chan bool)
+	go func() {
+		defer close(ended)
+		newZap(slog.New(slog.DiscardHandler), g).Fatal("failed to commit tx")
+		ended <- false
+	}()
+	if _, more := <-ended; more {
+		t.Error("Fatal returned")
 	}
 }

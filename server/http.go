@@ -49,9 +49,17 @@ func (n *node) serveHTTP(s *Server) error {
 }
 
 // guardHTTP lets requests through that no web page of another origin can have sent.
+//
+// Where client certificates are asked for, any Host will do: others reach the server by names that it
+// doesn't know. A rebound page isn't served there, since the browser wants a certificate for the page's
+// name and has none of its own to show. A plain http port has no such protection, whatever ClientCAFile
+// says about the client port.
 func (n *node) guardHTTP(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection().Handler(next)
 	limited := http.MaxBytesHandler(sameOrigin, 2*int64(n.settings.MaxRequestBytes)+64<<10) // JSON holds bytes in base64
+	if n.settings.http.Scheme == "https" && n.settings.ClientCAFile != "" {
+		return limited
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !allowedHost(r.Host, n.settings.http) {
 			http.Error(w, "unknown host: use the address that the server listens on", http.StatusMisdirectedRequest)

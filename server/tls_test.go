@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +135,40 @@ func TestAClientWithoutACertificateIsRefused(t *testing.T) {
 	}
 	if got := get(t, s.Client(), "k"); got != "" {
 		t.Errorf("the key was written: %q", got)
+	}
+}
+
+func TestNamesAreServedWhereClientCertificatesAreAskedFor(t *testing.T) {
+	a := newAuthority(t)
+	s := start(t, withTLS(t, a))
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: a.clientTLS(t, "prometheus"), DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	for origin, want := range map[string]int{"": 200, "https://evil.example": 403} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.HTTPEndpoint()+"/v3/kv/put", strings.NewReader(putBody))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "stile.example:2380"
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("origin %q: got %d, want %d", origin, resp.StatusCode, want)
+		}
+	}
+}
+
+// ClientCAFile says nothing about an HTTP port without TLS.
+func TestAPlainPortChecksTheHostDespiteClientCertificates(t *testing.T) {
+	cfg := withTLS(t, newAuthority(t))
+	cfg.HTTPURL = "http://127.0.0.1:0"
+	s := start(t, cfg)
+	if got := send(t, "GET", s.HTTPEndpoint()+"/version", "", map[string]string{"Host": "evil.example"}); got.status != http.StatusMisdirectedRequest {
+		t.Errorf("got %d, want 421", got.status)
 	}
 }
 

@@ -7,12 +7,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-dev/stile/cmd/stile/internal/demo"
+	"github.com/stile-dev/stile/cmd/stile/internal/proc"
 )
 
 const demoHelp = `Show what a lock and a fencing token are worth, on a server of its own.
 
 Three processes contend for one lock. One is stopped while it holds it, and writes too late; one is
-killed. An observer reads what they have written, and says what it sees. It takes about ten
+killed. An observer reads what they have written, and says what it sees. It takes a few
 seconds, needs nothing, and leaves nothing behind.
 
 The exit code is 0 only if everything that the demo says was seen.`
@@ -29,6 +30,7 @@ func newDemo() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Out = cmd.OutOrStdout()
+			proc.SurvivePipes() // or there is nobody to clean up
 			ctx, cancel := untilSignal(cmd.Context())
 			defer cancel()
 			if serve {

@@ -140,6 +140,22 @@ func TestDemoCanBeInterruptedAtAnyTime(t *testing.T) {
 	}
 }
 
+func TestDemoWhoseReaderIsGoneCleansUp(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{nil, {"--serve"}} {
+		tmp := t.TempDir()
+		p := start(t, []string{"TMPDIR=" + tmp}, append([]string{"demo", "--json"}, flags...)...)
+		p.line(t, `"event":"started"`)
+		p.out.Close()
+		if code := p.code(t); code != exitError {
+			t.Errorf("demo %q: exit %d, want %d: %s", flags, code, exitError, p.stderr)
+		}
+		if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+			t.Errorf("demo %q left %v, %v", flags, left, err)
+		}
+	}
+}
+
 func TestNoWorkerOutlivesADemoThatIsKilled(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/stat"); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-dev/stile/cmd/stile/internal/child"
+	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/recipes/session"
 )
 
@@ -27,12 +29,20 @@ The command has this one's input and output, and two variables more:
                        writes to refuse a smaller one than it has seen
 
 Signals are passed on to it. If the lock is lost the command is asked to end (SIGTERM), and is killed
-after --grace: when etcd is away, that is over before anybody else can get the lock.
+after --grace: when etcd is away, that is over before anybody else can get the lock. If somebody has
+taken the lock away in etcd, others may have it during the grace already.
+
+A command that forks and ends frees the lock while its child goes on, unlike flock(1).
 
 Exit codes: the command's own, or 128 and the number of the signal that it died by
    75  the lock was not acquired: -n, -w (-E sets another code)
    76  the lock was lost and the command stopped, whatever it returned
    64  wrong usage   125  other errors   126  the command can't be run   127  it wasn't found`
+
+const (
+	minTTL  = 4 * time.Second // three margins are less than that, and of 3 s more
+	cleanup = 3 * time.Second // for a release and for the session's end, each, when etcd is away
+)
 
 // lockOptions are the flags of stile lock.
 type lockOptions struct {
@@ -60,7 +70,7 @@ func newLock(conn *connection) *cobra.Command {
 	f.BoolVarP(&o.nonblock, "nonblock", "n", false, "don't wait: fail at once if somebody has the lock or waits for it")
 	f.DurationVarP(&o.wait, "wait", "w", 0, "wait no longer than `DURATION` (default: as long as it takes)")
 	f.IntVarP(&o.conflict, "conflict-exit-code", "E", exitNotAcquired, "exit with `CODE` when the lock was not acquired")
-	f.DurationVar(&o.ttl, "ttl", 15*time.Second, "how long others wait when this machine dies")
+	f.DurationVar(&o.ttl, "ttl", 15*time.Second, "how long others wait when this machine dies, at least 4s")
 	f.DurationVar(&o.grace, "grace", 0, "time to end after SIGTERM when the lock was lost (default: up to 3s, as the TTL allows)")
 	return cmd
 }
@@ -93,13 +103,15 @@ func (o *lockOptions) session(cmd *cobra.Command) ([]session.Option, error) {
 		return nil, usageError(cmd, "--conflict-exit-code %d: want 0 to 255", o.conflict)
 	case o.grace < 0:
 		return nil, usageError(cmd, "--grace %v: it must not be negative", o.grace)
-	case room >= 0 && o.grace > room:
+	case o.ttl < minTTL:
+		return nil, usageError(cmd, "--ttl %v: want at least %v", o.ttl, minTTL)
+	case o.grace > room:
 		return nil, usageError(cmd, "--grace %v: with --ttl %v there is time for %v", o.grace, o.ttl, room)
 	}
 	if !cmd.Flags().Changed("grace") {
 		o.grace = max(0, min(3*time.Second, room))
 	}
-	return []session.Option{session.TTL(o.ttl), session.Margin(margin + o.grace)}, nil
+	return []session.Option{session.TTL(o.ttl), session.Margin(margin + o.grace), session.CleanupTimeout(cleanup)}, nil
 }
 
 func runLock(cmd *cobra.Command, conn *connection, o lockOptions, name string, command []string) error {
@@ -111,17 +123,32 @@ func runLock(cmd *cobra.Command, conn *connection, o lockOptions, name string, c
 	if err != nil {
 		return &exitCode{child.StartCode(err), fmt.Errorf("%s: %w", command[0], startReason(err))}
 	}
-	client, err := conn.open()
+	client, err := conn.open(cmd)
 	if err != nil {
-		return &exitCode{exitWrapper, err}
+		return err
 	}
 	defer client.Close()
 	s, err := session.New(client, opts...)
 	if err != nil {
 		return usageError(cmd, "%w", err)
 	}
-	w := &wrapper{options: o, name: name, session: s, command: child.Command{Path: path, Args: command, Grace: o.grace}}
+	if err := checkName(s, name); err != nil {
+		return usageError(cmd, "%w", err)
+	}
+	why := func(err error) error { return conn.why(cmd.Context(), client, err) }
+	w := &wrapper{options: o, name: name, session: s, why: why, command: child.Command{Path: path, Args: command, Grace: o.grace}}
 	return w.run(cmd.Context())
+}
+
+// checkName refuses a bad name without a request: an acquisition looks at the name first, and then at its ctx, which has ended.
+func checkName(s *session.Session, name string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := lock.TryAcquire(ctx, s, name)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // startReason is err without the path that the message names already.

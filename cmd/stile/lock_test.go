@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -14,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/recipes/lock"
+	"github.com/stile-dev/stile/recipes/session"
 	"github.com/stile-dev/stile/server"
 )
 
@@ -148,6 +151,59 @@ func TestCommandHasEndedBeforeItsLeaseCan(t *testing.T) {
 	}
 	s.signal(t, syscall.SIGTERM)
 	s.code(t)
+}
+
+// Etcd goes away while the command runs, and the command ends under a lock that is believed to be held.
+func TestCommandThatEndedWellIsNotLostWithItsRelease(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil, "serve", "--temporary", "--listen", anyPort)
+	env := []string{endpointEnv + "=" + strings.TrimSuffix(strings.Fields(s.line(t, "serving"))[3], ",")}
+	p, _ := holding(t, env, "read end; exit 7", "--ttl", "60s")
+	s.signal(t, syscall.SIGSTOP)
+	p.stdin.Close()
+	began := time.Now()
+	if code := p.code(t); code != 7 || !strings.Contains(p.stderr.String(), "stile: ") {
+		t.Errorf("exit %d, want 7 and a word on the release: %s", code, p.stderr)
+	}
+	if took := time.Since(began); took > 4*cleanup {
+		t.Errorf("it ended %v after the command, want about %v", took, 2*cleanup)
+	}
+	s.signal(t, syscall.SIGCONT)
+	s.signal(t, syscall.SIGTERM)
+	s.code(t)
+}
+
+func TestOutcomeIsTheCommandsUnlessItWasStopped(t *testing.T) {
+	released := fmt.Errorf("release: %w", session.ErrLost)
+	for want, w := range map[int]*wrapper{
+		7:        {started: true, code: 7},
+		exitLost: {started: true, code: 7, lost: session.ErrLost},
+	} {
+		var exit *exitCode
+		if err := w.outcome(released); !errors.As(err, &exit) || exit.code != want {
+			t.Errorf("%+v: %v, want exit %d", w, err, want)
+		}
+	}
+}
+
+func TestLockSaysWhatIsWrong(t *testing.T) {
+	_, env := etcd(t)
+	holding(t, env, "read end")
+	nobody := []string{endpointEnv + "=http://127.0.0.1:1"}
+	for _, c := range []struct {
+		env  []string
+		args []string
+		code int
+		want string
+	}{
+		{env, []string{"lock", "a", "-w", "200ms"}, exitNotAcquired, `stile: lock "a": not acquired within 200ms (--wait)` + "\n"},
+		{nobody, []string{"lock", "a", "-w", "200ms"}, exitWrapper, "stile: lock \"a\": can't connect to http://127.0.0.1:1: connection refused (is stile serve running there?)\n"},
+		{nobody, []string{"lock", "a#b"}, exitUsage, "'#' is kept"},
+	} {
+		if r := stile(t, c.env, append(c.args, "--", "true")...); r.code != c.code || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("%q: %v, want exit %d and %q", c.args, r, c.code, c.want)
+		}
+	}
 }
 
 func TestLostLockEndsTheWholeProcessGroup(t *testing.T) {

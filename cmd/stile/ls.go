@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -42,16 +39,16 @@ func newLs(conn *connection) *cobra.Command {
 }
 
 func listLocks(cmd *cobra.Command, conn *connection) ([]lock.State, error) {
-	client, err := conn.open()
+	client, err := conn.open(cmd)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
 	locks, err := lock.List(cmd.Context(), client)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("no answer from etcd at %s: %w", strings.Join(client.Endpoints(), ","), err)
+	if err != nil {
+		return nil, conn.why(cmd.Context(), client, err)
 	}
-	return locks, err
+	return locks, nil
 }
 
 // printLocks prints a table. What others have stored is printed as text, whatever it is.

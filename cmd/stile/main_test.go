@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 type process struct {
 	*exec.Cmd
 	stdin          io.WriteCloser
+	out            io.Closer   // the reading end of standard output
 	lines          chan string // of standard output; closed at its end
 	stdout, stderr *recorder
 	done           chan struct{}
@@ -49,6 +50,7 @@ func start(t *testing.T, env []string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.out = out
 	if p.stdin, err = p.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -184,6 +186,7 @@ func until(t *testing.T, what string, ok func() bool) {
 func TestWrongUsageExits64(t *testing.T) {
 	for _, args := range [][]string{
 		{"nosuch"},
+		{"help", "nosuch"},
 		{"--nosuch"},
 		{"version", "extra"},
 		{"version", "--endpoint", "http://127.0.0.1:1"},
@@ -201,10 +204,16 @@ func TestWrongUsageExits64(t *testing.T) {
 		{"lock", "a", "-E", "256", "--", "true"},
 		{"lock", "a", "--ttl", "1s", "--", "true"},
 		{"lock", "a", "--ttl", "5s", "--grace", "4s", "--", "true"},
+		{"lock", "a", "--ttl", "3s", "--", "true"},
+		{"lock", "a#b", "--", "true"},
+		{"ls", "--endpoint", "foo"},
+		{"ls", "--endpoint", "ftp://127.0.0.1:1"},
+		{"ls", "--endpoint", "http://me:secret@127.0.0.1:1"},
+		{"ls", "--endpoint", ""},
 		{"demo", "extra"},
 	} {
 		r := stile(t, nil, args...)
-		if r.code != exitUsage || !strings.HasPrefix(r.stderr, "stile: ") || r.stdout != "" {
+		if r.code != exitUsage || !strings.HasPrefix(r.stderr, "stile: ") || r.stdout != "" || strings.Contains(r.stderr, "secret") {
 			t.Errorf("stile %q: %v, want exit %d and a line for standard error", args, r, exitUsage)
 		}
 	}

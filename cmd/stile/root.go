@@ -50,7 +50,10 @@ func newRoot() *cobra.Command {
 
 		DisableFlagsInUseLine: true,
 		Args:                  noSuchCommand,
-		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:               builtFrom().String(),
+
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%w", err) })
 	conn := new(connection)
@@ -63,7 +66,36 @@ func newRoot() *cobra.Command {
 		unconnected(newDemoWorker()),
 		unconnected(newVersion()),
 	)
+	root.SetVersionTemplate("stile {{.Version}}\n")
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]",
+		"{{if and .HasAvailableSubCommands (not .Runnable)}}\n  {{.CommandPath}} [command]", 1))
+	root.SetHelpCommand(newHelp())
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			unconnected(cmd)
+		}
+	}
 	return root
+}
+
+func newHelp() *cobra.Command {
+	return unconnected(&cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			switch {
+			case err != nil:
+				return usageError(cmd.Root(), "%w", err)
+			case len(rest) > 0:
+				return noSuchCommand(about, rest)
+			}
+			about.InitDefaultHelpFlag() // or it isn't shown
+			about.InitDefaultVersionFlag()
+			return about.Help()
+		},
+	})
 }
 
 // noSuchCommand is what the root does with arguments: none of them was a command.

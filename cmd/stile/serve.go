@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/stile-dev/stile/cmd/stile/internal/app"
+	"github.com/stile-dev/stile/cmd/stile/internal/proc"
 	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/server"
 	"github.com/stile-dev/stile/stilefx"
@@ -78,27 +80,75 @@ func (o *serveOptions) run(cmd *cobra.Command) error {
 	if o.sweepEvery <= 0 {
 		return usageError(cmd, "--sweep-every %v: it must be positive", o.sweepEvery)
 	}
-	log := slog.New(slog.DiscardHandler)
-	if o.verbose {
-		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if _, err := server.New(o.server); err != nil { // it looks at the configuration alone
+		return usageError(cmd, "%s", inFlags(err))
 	}
-	o.server.Logger = log
+	o.setLogger()
+	log := cmp.Or(o.server.Logger, slog.New(slog.DiscardHandler))
 	say := speaker{cmd.OutOrStdout(), o.json}
+	proc.SurvivePipes() // or there is nobody to clean up
 	ctx, cancel := untilSignal(cmd.Context())
 	defer cancel()
+	started, goOn := false, func() bool { return true }
 	err := app.Run(ctx,
 		fx.StartTimeout(startTimeout),
 		serverfx.Server(o.server),
+		fx.Invoke(func(s *server.Server) { goOn = giveUp(ctx, s) }),
 		stilefx.Run("sweep", func(ctx context.Context, client *clientv3.Client) error {
 			sweep(ctx, client, o.sweepEvery, log)
 			return nil
 		}),
-		fx.Invoke(func(lc fx.Lifecycle, s *server.Server) { lc.Append(fx.StartHook(func() error { return say.ready(s) })) }),
+		fx.Invoke(func(lc fx.Lifecycle, s *server.Server) {
+			lc.Append(fx.StartHook(func() error {
+				started = goOn()
+				return say.ready(s)
+			}))
+		}),
 	)
+	goOn() // or the end of this function would close the server once more
+	if err != nil && ctx.Err() != nil && !started {
+		return &exitCode{exitInterrupted, fmt.Errorf("interrupted while starting: %w", err)}
+	}
 	if err != nil {
 		return err
 	}
 	return say.stopped()
+}
+
+// giveUp ends the start of s when ctx ends before goOn is called: it may take as long as it likes, waiting for the other members of a
+// larger cluster, say. goOn tells whether the start was left alone.
+func giveUp(ctx context.Context, s *server.Server) (goOn func() bool) {
+	return context.AfterFunc(ctx, func() {
+		_ = s.Close(context.WithoutCancel(ctx)) // the application closes it, too, and sees how that went
+	})
+}
+
+// inFlags is an error about a server.Config in the words of the command line.
+func inFlags(err error) string {
+	text := strings.TrimPrefix(err.Error(), "server: ")
+	return strings.NewReplacer(
+		"\n", "; ",
+		"set AllowInsecure", "give --allow-insecure",
+		"ClientURLs", "--listen",
+		"HTTPGateway", "--http-gateway",
+		"HTTPURL", "--http",
+		"CompactionHistory", "--history",
+		"ClientCAFile", "--client-ca-file",
+		"CertFile", "--cert-file",
+		"KeyFile", "--key-file",
+		"AllowInsecure", "--allow-insecure",
+		"QuotaBytes", "--quota-bytes",
+		"ElectionTimeout", "--election-timeout",
+		"DataDir", "--data-dir",
+	).Replace(text)
+}
+
+// setLogger sets none unless it is asked for: without one the server leaves etcd's last words on standard error, when the disk is
+// full, say.
+func (o *serveOptions) setLogger() {
+	if o.verbose {
+		o.server.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
 }
 
 // sweep goes round until ctx ends. Reading the locks removes what crashed holders left of them.

@@ -71,16 +71,33 @@ func TestServeSaysWhatIsInItsWay(t *testing.T) {
 	p := start(t, nil, "serve", "--data-dir", dir, "--listen", anyPort)
 	endpoint := strings.TrimSuffix(strings.Fields(p.line(t, "serving"))[3], ",")
 	for _, c := range []struct {
+		code int
 		want string
 		args []string
 	}{
-		{"address already in use", []string{"--temporary", "--listen", endpoint}},
-		{"in use by another server", []string{"--data-dir", dir, "--listen", anyPort}},
-		{"others than this machine reach this address", []string{"--temporary", "--listen", "http://0.0.0.0:0"}},
+		{exitError, "address already in use", []string{"--temporary", "--listen", endpoint}},
+		{exitError, "in use by another server", []string{"--data-dir", dir, "--listen", anyPort}},
+		{exitUsage, "others than this machine reach this address", []string{"--temporary", "--listen", "http://0.0.0.0:0"}},
+		{exitUsage, "give --allow-insecure", []string{"--temporary", "--listen", "http://0.0.0.0:0"}},
+		{exitUsage, "--http-gateway needs --http", []string{"--temporary", "--http-gateway"}},
+		{exitUsage, "--listen \"foo\": want http://host:port", []string{"--temporary", "--listen", "foo", "--history", "1ms"}},
+		{exitUsage, "--cert-file and --key-file go together", []string{"--temporary", "--cert-file", "x"}},
+		{exitUsage, "--client-ca-file needs --cert-file and --key-file", []string{"--temporary", "--client-ca-file", "x"}},
 	} {
 		r := stile(t, nil, append([]string{"serve"}, c.args...)...)
-		if r.code != exitError || !strings.Contains(r.stderr, c.want) || strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
-			t.Errorf("serve %q: %v, want exit 1 and one line with %q", c.args, r, c.want)
+		if r.code != c.code || !strings.Contains(r.stderr, c.want) || strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
+			t.Errorf("serve %q: %v, want exit %d and one line with %q", c.args, r, c.code, c.want)
+		}
+	}
+}
+
+// A logger, even one that discards, would have the server's last words, which standard error gets without one.
+func TestServeLeavesLastWordsToStandardError(t *testing.T) {
+	for _, verbose := range []bool{false, true} {
+		o := serveOptions{verbose: verbose}
+		o.setLogger()
+		if got := o.server.Logger != nil; got != verbose {
+			t.Errorf("--verbose=%v: a logger: %v", verbose, got)
 		}
 	}
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
-	"time"
 
 	"github.com/stile-dev/stile/cmd/stile/internal/child"
 	"github.com/stile-dev/stile/cmd/stile/internal/proc"
@@ -22,20 +22,16 @@ type wrapper struct {
 	session *session.Session
 	command child.Command
 
-	started bool // the command ran
-	code    int  // its exit code
+	started bool  // the command ran
+	code    int   // its exit code
+	lost    error // why the lock wasn't held any more when the command had ended, if so
+
+	wait *wait
+	why  func(error) error // says more about an error of reaching etcd
 }
 
-// errWaited ends a wait that took as long as it may.
-var errWaited = errors.New("not acquired in the time given by --wait")
-
-// interrupted is the signal that ended the wait.
-type interrupted struct{ os.Signal }
-
-func (i interrupted) Error() string { return "not acquired: " + i.String() }
-
 func (w *wrapper) run(ctx context.Context) error {
-	defer w.session.Close(ctx)
+	defer w.close(ctx)
 	signals := make(chan os.Signal, 16)
 	for _, sig := range proc.Forwarded() {
 		if !signal.Ignored(sig) { // nohup
@@ -44,10 +40,10 @@ func (w *wrapper) run(ctx context.Context) error {
 	}
 	defer signal.Stop(signals)
 	w.command.Signals = signals
-	wait := newWait(ctx, w.options.wait, signals)
-	defer wait.cancel(nil)
-	err := w.hold(wait.ctx, func(ctx context.Context) error {
-		if err := wait.over(); err != nil {
+	w.wait = newWait(ctx, w.options.wait, signals)
+	defer w.wait.cancel(nil)
+	err := w.hold(w.wait.ctx, func(ctx context.Context) error {
+		if err := w.wait.over(); err != nil {
 			return err
 		}
 		return w.work(ctx)
@@ -55,10 +51,17 @@ func (w *wrapper) run(ctx context.Context) error {
 	return w.outcome(err)
 }
 
+// close takes no longer than the session's cleanup does: etcd may be away.
+func (w *wrapper) close(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	_ = w.session.Close(ctx) // what it can't tell etcd ends with the lease
+}
+
 // hold runs work under the lock.
 func (w *wrapper) hold(ctx context.Context, work func(context.Context) error) error {
 	if err := w.session.Start(ctx); err != nil {
-		return unanswered(err)
+		return w.unanswered(err)
 	}
 	if w.options.nonblock {
 		return lock.TryDo(ctx, w.session, w.name, work)
@@ -77,27 +80,36 @@ func (w *wrapper) work(ctx context.Context) error {
 		return &exitCode{child.StartCode(err), err}
 	}
 	w.started = true
+	w.lost = believed(ctx)
+	w.wait.cancel(nil) // the command is waited for no more: etcd gets the time of a cleanup to hear of the release
 	return nil
 }
 
+// believed is nil as long as the hold of ctx is. It reads the clock, and so is right even in a process that has just been resumed.
+func believed(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	_, err := fencing.FromContext(ctx)
+	return err
+}
+
 // unanswered is the error of a session that didn't open: however long that was waited for, nobody is known to have the lock.
-func unanswered(err error) error {
+func (w *wrapper) unanswered(err error) error {
 	if stopped := (interrupted{}); errors.As(err, &stopped) {
 		return err
 	}
-	if errors.Is(err, errWaited) {
-		err = errors.New("etcd did not answer in the time given by --wait")
-	}
-	return &exitCode{exitWrapper, err}
+	return &exitCode{exitWrapper, fmt.Errorf("lock %q: %w", w.name, w.why(err))}
 }
 
-// outcome is the exit code for what became of the lock and of the command.
+// outcome is the exit code for what became of the lock and of the command. A command that had ended while the lock was believed
+// to be held wasn't stopped, whatever became of the release.
 func (w *wrapper) outcome(err error) error {
 	var stopped interrupted
 	var exit *exitCode
 	switch {
-	case errors.Is(err, session.ErrLost):
-		return &exitCode{exitLost, fmt.Errorf("%w; the command was stopped", err)}
+	case w.lost != nil:
+		return &exitCode{exitLost, fmt.Errorf("%w; the command was stopped", cmp.Or(err, w.lost))}
 	case w.started:
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "stile: %v\n", err)
@@ -105,50 +117,14 @@ func (w *wrapper) outcome(err error) error {
 		return &exitCode{code: w.code}
 	case errors.As(err, &exit):
 		return exit
+	case errors.Is(err, session.ErrLost):
+		return &exitCode{exitLost, fmt.Errorf("%w; the command was not started", err)}
 	case errors.As(err, &stopped):
-		return &exitCode{128 + proc.Number(stopped.Signal), err}
-	case errors.Is(err, errWaited), errors.Is(err, lock.ErrHeld):
+		return &exitCode{128 + proc.Number(stopped.Signal), fmt.Errorf("lock %q: %w", w.name, stopped)}
+	case errors.Is(err, errWaited):
+		return &exitCode{w.options.conflict, fmt.Errorf("lock %q: not acquired within %v (--wait)", w.name, w.options.wait)}
+	case errors.Is(err, lock.ErrHeld):
 		return &exitCode{w.options.conflict, err}
 	}
 	return &exitCode{exitWrapper, err}
-}
-
-// wait is the time before the command starts, which a signal or a timer ends.
-type wait struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	stop   chan struct{}
-	done   chan struct{}
-}
-
-func newWait(ctx context.Context, limit time.Duration, signals chan os.Signal) *wait {
-	w := &wait{stop: make(chan struct{}), done: make(chan struct{})}
-	w.ctx, w.cancel = context.WithCancelCause(ctx)
-	if limit > 0 {
-		w.timer = time.AfterFunc(limit, func() { w.cancel(errWaited) })
-	}
-	go w.listen(signals)
-	return w
-}
-
-func (w *wait) listen(signals chan os.Signal) {
-	defer close(w.done)
-	select {
-	case sig := <-signals:
-		signal.Stop(signals) // the next one ends this process
-		w.cancel(interrupted{sig})
-	case <-w.stop:
-	case <-w.ctx.Done():
-	}
-}
-
-// over ends the wait, and tells what had ended it before. From its return on, only the lock ends the context of the work.
-func (w *wait) over() error {
-	if w.timer != nil && !w.timer.Stop() {
-		w.cancel(errWaited) // what the timer does, maybe not yet
-	}
-	close(w.stop)
-	<-w.done
-	return context.Cause(w.ctx)
 }

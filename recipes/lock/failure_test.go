@@ -3,6 +3,7 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ func TestTxnIsGuardedByEtcd(t *testing.T) {
 			c := recipestest.Client(t)
 			s := open(t, c)
 			for _, conditional := range []bool{false, true} {
-				held := acquire(t, s, "x")
+				held := acquire(t, s, fmt.Sprint("conditional ", conditional))
 				if err := take(c, held.Claims()[0].Key); err != nil {
 					t.Fatal(err)
 				}

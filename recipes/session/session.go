@@ -37,7 +37,9 @@ func Open(ctx context.Context, client *clientv3.Client, opts ...Option) (*Sessio
 func New(client *clientv3.Client, opts ...Option) (*Session, error) {
 	cfg := keep.Defaults()
 	for _, opt := range opts {
-		opt(&cfg)
+		if opt != nil {
+			opt(&cfg)
+		}
 	}
 	k, err := keep.New(client, cfg)
 	if err != nil {

@@ -34,13 +34,12 @@ func (k *Keeper) Close(ctx context.Context) error {
 	case <-k.closed:
 		return k.result
 	case <-ctx.Done():
-		select {
-		case <-k.closed: // alive has ended because the first call is done
-			return k.result
-		default:
-			return fmt.Errorf("close: %w: %w", ErrUnknownOutcome, context.Cause(ctx))
-		}
 	}
+	if k.alive.Err() != nil { // that is what ended ctx: the first call is all but done
+		<-k.closed
+		return k.result
+	}
+	return fmt.Errorf("close: %w: %w", ErrUnknownOutcome, context.Cause(ctx))
 }
 
 func (k *Keeper) close(ctx context.Context) error {
@@ -52,11 +51,12 @@ func (k *Keeper) close(ctx context.Context) error {
 	}
 	c, cancel := k.Cleanup(ctx)
 	defer cancel()
-	if opening != nil {
-		await(c, grantTimeout, opening.done)
+	var unopened error
+	if opening != nil && !await(c, grantTimeout, opening.done) {
+		unopened = fmt.Errorf("close: %w, etcd may have granted a lease without keys, until its TTL is over", ErrUnknownOutcome)
 	}
 	k.tidy(c)
-	err := k.revokeAll(c)
+	err := errors.Join(unopened, k.revokeAll(c))
 	k.kill()
 	k.tasks.wait()
 	return err
@@ -72,15 +72,17 @@ func (k *Keeper) tidy(ctx context.Context) {
 	await(bounded, within, k.choresDone())
 }
 
-// await waits for done, as long as ctx lasts and no longer than limit.
-func await(ctx context.Context, limit time.Duration, done <-chan struct{}) {
+// await waits for done, as long as ctx lasts and no longer than limit. It is false if that was too short.
+func await(ctx context.Context, limit time.Duration, done <-chan struct{}) bool {
 	t := time.NewTimer(limit)
 	defer t.Stop()
 	select {
 	case <-done:
+		return true
 	case <-t.C:
 	case <-ctx.Done():
 	}
+	return false
 }
 
 func (k *Keeper) choresDone() <-chan struct{} {

@@ -54,7 +54,7 @@ func (c *Config) check() error {
 		errs = append(errs, fmt.Errorf("TTL %v: less than three margins of %v; the least is %v", c.TTL, c.Margin, leastTTL(c.Margin)))
 	}
 	if c.Margin < 0 {
-		errs = append(errs, fmt.Errorf("margin %v: it must be positive", c.Margin))
+		errs = append(errs, errors.New("margin: it must be positive"))
 	}
 	if c.Cleanup <= 0 {
 		errs = append(errs, fmt.Errorf("cleanup timeout %v: it must be positive", c.Cleanup))

@@ -70,6 +70,14 @@ type bounded struct {
 
 func (b bounded) Deadline() (time.Time, bool) { return b.by.Deadline() }
 
+// Err is that of whichever ended it.
+func (b bounded) Err() error {
+	if err := b.Context.Err(); err == nil || b.by.Err() == nil || !errors.Is(context.Cause(b.Context), context.Cause(b.by)) {
+		return err
+	}
+	return b.by.Err()
+}
+
 // join counts work in, for those who wait for its end: Close, and the revocation of the lease.
 func (h *Hold) join() (leave func()) {
 	l, k := h.lease, h.lease.keeper

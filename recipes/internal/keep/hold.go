@@ -91,6 +91,7 @@ func (l *Lease) add(ctx context.Context, h *Hold) error {
 		return ErrClosed
 	}
 	l.holds[h] = struct{}{}
+	l.held.enter()
 	return nil
 }
 
@@ -98,6 +99,7 @@ func (l *Lease) drop(h *Hold) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.holds, h)
+	l.held.leave()
 }
 
 // Context ends with the hold.

@@ -82,7 +82,7 @@ func (k *Keeper) Labels() map[string]string { return k.cfg.Labels }
 func (k *Keeper) Granted() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.lease == nil || errors.Is(k.lease.Err(), ErrLost) {
+	if k.lease == nil || k.lease.ctx.Err() != nil || errors.Is(k.lease.Err(), ErrLost) {
 		return 0
 	}
 	return k.lease.granted()
@@ -145,7 +145,7 @@ func (k *Keeper) Lease(ctx context.Context) (*Lease, error) {
 	case <-o.done:
 		return o.lease, o.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("open a lease: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("open a lease: %w", ended(ctx))
 	}
 }
 

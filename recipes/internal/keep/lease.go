@@ -29,6 +29,7 @@ type Lease struct {
 	failure   error         // of the last renewal; nil: it was answered
 	holds     map[*Hold]struct{}
 	work      busy // joined work: the lease is revoked after it
+	held      busy // holds that are not released: it is revoked a margin after the loss, or after them
 }
 
 func newLease(k *Keeper, id clientv3.LeaseID, ttl time.Duration, sent stamp) *Lease {
@@ -72,10 +73,13 @@ func (l *Lease) Err() error {
 
 func (l *Lease) expired() error {
 	err := fmt.Errorf("%w: its lease was not renewed within %v", ErrLost, l.ttl-l.keeper.cfg.Margin)
-	if l.failure != nil {
-		err = fmt.Errorf("%w (last answer: %w)", err, l.failure)
+	switch {
+	case l.failure == nil:
+		return err
+	case errors.Is(l.failure, context.DeadlineExceeded) || errors.Is(l.failure, context.Canceled):
+		return fmt.Errorf("%w (etcd did not answer)", err) // no caller's deadline, and not to be taken for one
 	}
-	return err
+	return fmt.Errorf("%w (last answer: %w)", err, l.failure)
 }
 
 // inspect is what the watchdog does at each look. It returns how long until it must look again, at most, and false when the

@@ -330,3 +330,27 @@ func TestOpeningFailsWhileEtcdIsAway(t *testing.T) {
 		}
 	})
 }
+
+// TestAHolderHasItsMarginAfterALoss: nobody else can have the lock from the instant of the loss on.
+func TestAHolderHasItsMarginAfterALoss(t *testing.T) {
+	for _, releases := range []bool{false, true} {
+		bubble(t, func(b *bench) {
+			h := b.hold(b.open(), nil)
+			b.etcd.on("renew", never)
+			<-h.Context().Done()
+			time.Sleep(margin / 2)
+			if at := b.etcd.at("revoke"); len(at) > 0 {
+				t.Errorf("revoked at %v, while its holder had time to stop", at)
+			}
+			want := ttl
+			if releases {
+				_ = h.Release(context.Background())
+				want = ttl - margin/2
+			}
+			time.Sleep(margin)
+			if at := b.etcd.at("revoke"); len(at) != 1 || at[0] != want {
+				t.Errorf("revoked at %v, want %v", at, want)
+			}
+		})
+	}
+}

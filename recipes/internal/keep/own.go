@@ -10,6 +10,8 @@ import (
 // ownAfter is how long a hold lasts before its own key is watched.
 const ownAfter = 250 * time.Millisecond
 
+const taken = "its key was changed or deleted, or its lease revoked"
+
 // watchOwn has the own keys watched: at once if that is done already, otherwise when the hold has lasted a while.
 func (h *Hold) watchOwn(open []*Watch) {
 	h.mu.Lock()
@@ -47,10 +49,10 @@ func (h *Hold) watchKey(key Key, w *Watch) {
 				continue
 			}
 		}
-		pauses.Reset()
 		h.listen(key, w)
 		w.Close()
 		w = nil
+		_ = retry.Sleep(h.ctx, pauses.NextBackOff()) // one that etcd ends again and again is not to be opened without a pause
 	}
 	if w != nil {
 		w.Close()
@@ -79,7 +81,7 @@ func (h *Hold) listen(key Key, w *Watch) {
 	for resp := range w.C {
 		for _, ev := range resp.Events {
 			if ev.Kv.ModRevision > key.Rev {
-				h.lose("its key was changed or deleted")
+				h.lose(taken)
 			}
 		}
 	}

@@ -173,7 +173,7 @@ func (k *Keeper) compare(ctx context.Context, keys []ownKey) error {
 	}
 	for i, key := range keys {
 		if kvs := resp.Responses[i].GetResponseRange().Kvs; !key.in(kvs) {
-			key.hold.lose("its key was changed or deleted")
+			key.hold.lose(taken)
 		}
 	}
 	return nil

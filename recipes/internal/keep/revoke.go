@@ -10,10 +10,12 @@ import (
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
-// revokeLater revokes a lost lease in the background, once the work on it has returned.
+// revokeLater revokes a lost lease in the background, once the work on it has returned. Holders that nobody joins have a margin to
+// stop, or until they release.
 func (l *Lease) revokeLater() {
 	k := l.keeper
 	k.spawn(func() {
+		await(k.alive, k.cfg.Margin, l.released())
 		select {
 		case <-l.idle():
 		case <-k.alive.Done():
@@ -33,6 +35,12 @@ func (l *Lease) idle() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.work.wait()
+}
+
+func (l *Lease) released() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held.wait()
 }
 
 // revoke has etcd end the lease and delete all its keys. It tries until ctx ends.

@@ -2,7 +2,6 @@ package keep
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -42,19 +41,19 @@ func (t *guarded) Else(ops ...clientv3.Op) clientv3.Txn {
 func (t *guarded) Commit() (*clientv3.TxnResponse, error) {
 	h := t.hold
 	if err := t.refused(); err != nil {
-		return nil, fmt.Errorf("%s: txn: %w", h.what, err)
+		return nil, err
 	}
 	ctx, cancel := h.lease.keeper.Bound(t.ctx, h.lease)
 	defer cancel()
 	resp, err := h.lease.keeper.Txn(ctx, h.guards(), t.guardedOps(), nil)
 	switch {
-	case err != nil && retry.Refused(err):
+	case err != nil && (retry.Refused(err) || !retry.Temporary(err)): // certainly not applied
 		return nil, fmt.Errorf("%s: txn: %w", h.what, err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: txn: %w: %w", h.what, ErrUnknownOutcome, err)
 	case !resp.Succeeded:
-		h.lose("its key was changed or deleted")
-		return nil, fmt.Errorf("%s: txn: %w", h.what, context.Cause(h.ctx))
+		h.lose(taken)
+		return nil, context.Cause(h.ctx)
 	}
 	return t.answer(resp), nil
 }
@@ -62,10 +61,10 @@ func (t *guarded) Commit() (*clientv3.TxnResponse, error) {
 // refused is why there is no point in sending it.
 func (t *guarded) refused() error {
 	if t.ctx == nil {
-		return errors.New("ctx is nil")
+		return fmt.Errorf("%s: txn: the context is nil", t.hold.what)
 	}
 	if t.ctx.Err() != nil {
-		return ended(t.ctx)
+		return fmt.Errorf("%s: txn: %w", t.hold.what, ended(t.ctx))
 	}
 	return t.hold.Err()
 }

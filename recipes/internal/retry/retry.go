@@ -38,10 +38,13 @@ func Refused(err error) bool {
 
 // Temporary reports whether another attempt may fare better: etcd is away, slow, electing, or overloaded.
 func Temporary(err error) bool {
-	if errors.Is(err, rpctypes.ErrTooManyRequests) || errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, errPermanent):
+		return false
+	case errors.Is(err, rpctypes.ErrTooManyRequests), errors.Is(err, context.DeadlineExceeded):
 		return true
 	}
-	return !Refused(err) && status.Code(err) != codes.Unimplemented && !errors.Is(err, errPermanent)
+	return !Refused(err) && status.Code(err) != codes.Unimplemented
 }
 
 var errPermanent = errors.New("not worth another attempt")

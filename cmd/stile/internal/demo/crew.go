@@ -32,6 +32,7 @@ func (c *crew) start(ctx context.Context, name string) (*process, error) {
 		Name:     name,
 		Endpoint: c.server.Endpoints()[0],
 		Gate:     c.gate.url(),
+		Secret:   c.gate.secret,
 		Plain:    c.ledgers.plain(),
 	})
 	if err != nil {

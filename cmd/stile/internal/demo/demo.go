@@ -46,7 +46,9 @@ func Run(ctx context.Context, o Options) error {
 	if !proc.CanPause {
 		return errSystem
 	}
-	s := newScreen(o.Out, o.JSON)
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	s := newScreen(o, lost)
 	s.text(intro)
 	result := ErrInterrupted
 	err := app.Run(ctx, theatre(s, o), stilefx.Run("scenario", func(ctx context.Context, p struct {
@@ -63,6 +65,9 @@ func Run(ctx context.Context, o Options) error {
 		_ = p.Shutdowner.Shutdown() // it fails if the application stops already
 		return nil
 	}))
+	if unread := unread(ctx); unread != nil {
+		return errors.Join(unread, err)
+	}
 	if err != nil && errors.Is(result, ErrInterrupted) {
 		return err // why it was
 	}
@@ -71,7 +76,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	s.text("\n")
 	s.show(Event{Event: eventDone, Text: "all of it was seen, and all is cleaned up. See it go on: stile demo --serve"})
-	return nil
+	return unread(ctx)
 }
 
 // theatre provides the stage.

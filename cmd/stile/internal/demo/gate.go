@@ -2,6 +2,8 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,11 +18,15 @@ import (
 // claimHeader carries the claim under which a line is written.
 const claimHeader = "Stile-Claim"
 
+// secretHeader carries what only this demo's workers know: others on this machine reach the gate, too.
+const secretHeader = "Stile-Demo-Secret"
+
 const maxEntry = 4 << 10
 
 // gate guards the fenced ledger: whoever writes to it presents a claim, and is refused if a later one was seen.
 type gate struct {
 	ledgers *ledgers
+	secret  string
 	open    bool // for the test of the demo: nothing is refused
 
 	http   *loopback
@@ -44,13 +50,10 @@ func (r *refusal) Error() string {
 
 func newGate(open bool) func(fx.Lifecycle, *ledgers) *gate {
 	return func(lc fx.Lifecycle, l *ledgers) *gate {
-		g := &gate{ledgers: l, open: open}
-		mux := http.NewServeMux()
-		mux.HandleFunc("POST /ledger", g.write)
-		mux.HandleFunc("POST /seal", g.seal)
+		g := &gate{ledgers: l, secret: rand.Text(), open: open}
 		lc.Append(fx.StartStopHook(
 			func(ctx context.Context) (err error) {
-				g.http, err = listen(ctx, mux)
+				g.http, err = listen(ctx, g.handler())
 				return err
 			},
 			func() error { return g.http.close() },
@@ -60,6 +63,19 @@ func newGate(open bool) func(fx.Lifecycle, *ledgers) *gate {
 }
 
 func (g *gate) url() string { return g.http.url() }
+
+func (g *gate) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /ledger", g.write)
+	mux.HandleFunc("POST /seal", g.seal)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get(secretHeader)), []byte(g.secret)) != 1 {
+			http.Error(w, "for the demo's own workers", http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
 
 func (g *gate) write(w http.ResponseWriter, r *http.Request) {
 	claim, ok := presented(w, r)

@@ -49,6 +49,22 @@ func TestGateTakesRisingTokensAlone(t *testing.T) {
 	}
 }
 
+func TestGateIsForTheDemosOwnWorkers(t *testing.T) {
+	g := &gate{ledgers: &ledgers{dir: t.TempDir()}, secret: "known"}
+	for _, path := range []string{"/seal", "/ledger"} {
+		for secret, want := range map[string]int{"": 403, "guessed": 403, "known": 204} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader("{}"))
+			r.Header.Set(claimHeader, claimOf(t, resource, 5))
+			r.Header.Set(secretHeader, secret)
+			w := httptest.NewRecorder()
+			g.handler().ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s with %q: %d, want %d", path, secret, w.Code, want)
+			}
+		}
+	}
+}
+
 func TestSealRefusesEarlierHoldersBeforeTheFirstLine(t *testing.T) {
 	g := &gate{ledgers: &ledgers{dir: t.TempDir()}}
 	if got := post(t, g.seal, claimOf(t, resource, 9), "").Code; got != http.StatusNoContent {

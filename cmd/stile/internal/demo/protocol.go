@@ -42,5 +42,6 @@ type workerConfig struct {
 	Name     string `json:"name"`
 	Endpoint string `json:"endpoint"`
 	Gate     string `json:"gate"`
+	Secret   string `json:"secret"` // that the gate asks for
 	Plain    string `json:"plain"`
 }

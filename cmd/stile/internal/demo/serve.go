@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 
@@ -23,7 +24,9 @@ func Serve(ctx context.Context, o Options) error {
 	if !proc.CanPause {
 		return errSystem
 	}
-	s := newScreen(o.Out, o.JSON)
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	s := newScreen(o, lost)
 	s.text(introServe)
 	err := app.Run(ctx, theatre(s, o), fx.Provide(newPage), stilefx.Run("shifts", func(ctx context.Context, d struct {
 		fx.In
@@ -33,6 +36,9 @@ func Serve(ctx context.Context, o Options) error {
 	) error {
 		return (&shifts{stage: d.Stage, ready: func() { invite(s, d.Stage.Server.Endpoints()[0], d.Page.url()) }}).run(ctx)
 	}))
+	if unread := unread(ctx); unread != nil {
+		return errors.Join(unread, err)
+	}
 	if err == nil {
 		s.show(Event{Event: eventDone, Text: "stopped, and all is cleaned up"})
 	}

@@ -15,6 +15,9 @@ const (
 	crashEvery = 21 * time.Second
 	pauseFor   = ttl + time.Second // long enough for somebody else to take the lock over and write
 	betweenOps = 400 * time.Millisecond
+
+	startAfter     = time.Second // before a worker is replaced; doubled while they die at once
+	startAfterMost = 30 * time.Second
 )
 
 // shifts is the work of the crew in demo --serve: the workers take turns, and sometimes one is stopped or killed.
@@ -61,9 +64,32 @@ func (s *shifts) start(ctx context.Context, name string) (*process, error) {
 
 // shift is one worker's life, and that of those who replace it. It returns when ctx has ended or nobody can be started.
 func (s *shifts) shift(ctx context.Context, w *process) error {
-	for {
-		err := s.turn(ctx, w)
+	return life{
+		turn: func(ctx context.Context) error { return s.turn(ctx, w) },
+		dismiss: func(why error) {
+			s.by(w, Event{Event: eventReplaced, Text: "ended, and is started again: " + why.Error()})
+			_ = s.Crew.dismiss(w) // it has died, or it does now
+		},
+		start: func(ctx context.Context) (err error) {
+			w, err = s.start(ctx, w.name)
+			return err
+		},
+	}.run(ctx)
+}
+
+// life is turn after turn. Whoever fails in one is replaced.
+type life struct {
+	turn    func(context.Context) error
+	dismiss func(why error)
+	start   func(context.Context) error
+}
+
+// run rests before each start, the longer the more turns in a row have failed.
+func (l life) run(ctx context.Context) error {
+	for failed := 0; ; {
+		err := l.turn(ctx)
 		if err == nil || errors.Is(err, errLost) {
+			failed = 0
 			err = rest(ctx, betweenOps+rand.N(betweenOps))
 		}
 		if ctx.Err() != nil {
@@ -72,9 +98,12 @@ func (s *shifts) shift(ctx context.Context, w *process) error {
 		if err == nil {
 			continue
 		}
-		s.by(w, Event{Event: eventReplaced, Text: "ended, and is started again: " + err.Error()})
-		_ = s.Crew.dismiss(w) // it has died, or it does now
-		if w, err = s.start(ctx, w.name); err != nil {
+		l.dismiss(err)
+		failed++
+		if err := rest(ctx, min(startAfter<<min(failed-1, 10), startAfterMost)); err != nil {
+			return err
+		}
+		if err := l.start(ctx); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,9 @@
 package demo
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -38,12 +40,31 @@ type screen struct {
 	json  bool
 	style term.Style
 	began time.Time
+	lost  context.CancelCauseFunc // called when nobody reads on
 
 	mu sync.Mutex
 }
 
-func newScreen(out io.Writer, asJSON bool) *screen {
-	return &screen{out: out, json: asJSON, style: term.For(out), began: time.Now()}
+// errUnread says that nobody reads what the demo prints.
+var errUnread = errors.New("can't print")
+
+func newScreen(o Options, lost context.CancelCauseFunc) *screen {
+	return &screen{out: o.Out, json: o.JSON, style: term.For(o.Out), began: time.Now(), lost: lost}
+}
+
+// check ends the demo if err says that it could not be shown.
+func (s *screen) check(err error) {
+	if err != nil {
+		s.lost(fmt.Errorf("%w: %w", errUnread, err))
+	}
+}
+
+// unread is why the demo could not be shown, if it couldn't.
+func unread(ctx context.Context) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errUnread) {
+		return cause
+	}
+	return nil
 }
 
 func (s *screen) show(e Event) {
@@ -55,14 +76,15 @@ func (s *screen) show(e Event) {
 	if s.json {
 		enc := json.NewEncoder(s.out)
 		enc.SetEscapeHTML(false)
-		_ = enc.Encode(e) // nobody reads on: the demo goes on for its exit code
+		s.check(enc.Encode(e))
 		return
 	}
 	who := "   "
 	if e.Worker != "" {
 		who = s.style.In(lookOf(e.Worker), e.Worker) + "  "
 	}
-	_, _ = fmt.Fprintf(s.out, "%s  %s%s\n", s.style.In(term.Faint, fmt.Sprintf("%6.2f s", since.Seconds())), who, s.mark(e))
+	_, err := fmt.Fprintf(s.out, "%s  %s%s\n", s.style.In(term.Faint, fmt.Sprintf("%6.2f s", since.Seconds())), who, s.mark(e))
+	s.check(err)
 }
 
 // mark colours the text of what matters.
@@ -88,7 +110,8 @@ func (s *screen) text(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.json {
-		_, _ = fmt.Fprintf(s.out, format, args...)
+		_, err := fmt.Fprintf(s.out, format, args...)
+		s.check(err)
 	}
 }
 

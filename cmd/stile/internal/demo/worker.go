@@ -167,6 +167,7 @@ func (w *worker) post(ctx context.Context, path string, claim fencing.Claim, e E
 		return err
 	}
 	req.Header.Set(claimHeader, string(header))
+	req.Header.Set(secretHeader, w.Secret)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ package proc
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 )
 
@@ -17,6 +18,9 @@ func Pause(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
 
 // Resume lets p go on.
 func Resume(p *os.Process) error { return p.Signal(syscall.SIGCONT) }
+
+// SurvivePipes has a write to a pipe that nobody reads any more fail, instead of ending this process.
+func SurvivePipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // Forwarded are the signals that a wrapper passes on to what it wraps.
 func Forwarded() []os.Signal {

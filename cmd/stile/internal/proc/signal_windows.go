@@ -19,6 +19,9 @@ func Pause(*os.Process) error { return errNoPause }
 // Resume can't be done here.
 func Resume(*os.Process) error { return errNoPause }
 
+// SurvivePipes does nothing: such writes fail here anyway.
+func SurvivePipes() {}
+
 // Forwarded are the signals that a wrapper passes on to what it wraps.
 func Forwarded() []os.Signal { return []os.Signal{os.Interrupt} }
 
