@@ -1,4 +1,4 @@
-// Package recipestest gives tests a real etcd in milliseconds.
+// Package recipestest gives tests a real etcd in milliseconds, and ways to break it.
 //
 //	func TestMain(m *testing.M) { recipestest.Main(m) }
 //
@@ -9,4 +9,28 @@
 //
 // One server serves all tests of a test binary, in this process and without waiting for the disk; it starts with the first
 // client. Each client sees a part of etcd of its own, so that tests can use the same names at the same time.
+//
+// # What can go wrong
+//
+// A server of a test's own (NewServer) is stopped, started on its data, and filled until etcd refuses writes. One in a process of its
+// own (NewProcess) is also frozen and killed.
+//
+// A Proxy between client and server breaks connections, holds or delays what goes in one direction. Faults lose the answer of a
+// client's n-th request, or hold the request back and apply it later, when nobody expects it any more:
+//
+//	func TestAnUnknownOutcome(t *testing.T) {
+//		faults := recipestest.NewFaults(t)
+//		client := recipestest.Client(t, faults)
+//		for n := 1; ; n++ {
+//			lost := faults.DropAnswer(n, recipestest.Reset)
+//			… // what the program does; check that it noticed, or that it doesn't matter
+//			select {
+//			case <-lost.Answered():
+//			default:
+//				return // there is no n-th request
+//			}
+//		}
+//	}
+//
+// RevokeLeaseOf, Delete and Compact do to etcd what operators and time do. Count tells what a client sends.
 package recipestest

@@ -23,12 +23,21 @@ const startTimeout = 30 * time.Second
 
 var shared struct {
 	sync.Mutex
+	main    bool // Main was called
 	server  *server.Server
 	clients atomic.Int64
 }
 
 // Main runs the tests, stops the server, and then fails if a goroutine is left. Call it from TestMain.
+//
+// In the processes that NewProcess starts from the test binary, it is the server.
 func Main(m *testing.M) {
+	if config, ok := os.LookupEnv(processEnv); ok {
+		os.Exit(serveProcess(config))
+	}
+	shared.Lock()
+	shared.main = true
+	shared.Unlock()
 	goleak.VerifyTestMain(stopping{m})
 }
 
@@ -68,23 +77,38 @@ func Endpoint(tb testing.TB) string {
 	return shared.server.Endpoints()[0]
 }
 
+// A ClientOption is something that stands between a client and its server: a Proxy, or Faults.
+type ClientOption interface {
+	set(cfg *clientv3.Config)
+}
+
 // Client is a client of the shared server, over TCP, that sees a part of its own. It is closed when the test ends.
-func Client(tb testing.TB) *clientv3.Client {
+func Client(tb testing.TB, opts ...ClientOption) *clientv3.Client {
 	tb.Helper()
 	prefix := fmt.Sprintf("%d/%s", shared.clients.Add(1), strings.ReplaceAll(tb.Name(), "/", "_"))
-	return Namespace(tb, prefix)
+	return Namespace(tb, prefix, opts...)
 }
 
 // Namespace is a client of the shared server that sees the keys below prefix, as others of the same prefix do.
-func Namespace(tb testing.TB, prefix string) *clientv3.Client {
+func Namespace(tb testing.TB, prefix string, opts ...ClientOption) *clientv3.Client {
 	tb.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{Endpoint(tb)}, Logger: zap.NewNop()})
+	c := newClient(tb, Endpoint(tb), opts)
+	c.KV = namespace.NewKV(c.KV, prefix)
+	c.Watcher = namespace.NewWatcher(c.Watcher, prefix)
+	c.Lease = namespace.NewLease(c.Lease, prefix)
+	return c
+}
+
+func newClient(tb testing.TB, endpoint string, opts []ClientOption) *clientv3.Client {
+	tb.Helper()
+	cfg := clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()}
+	for _, opt := range opts {
+		opt.set(&cfg)
+	}
+	c, err := clientv3.New(cfg)
 	if err != nil {
 		tb.Fatalf("recipestest: %v", err)
 	}
 	tb.Cleanup(func() { _ = c.Close() })
-	c.KV = namespace.NewKV(c.KV, prefix)
-	c.Watcher = namespace.NewWatcher(c.Watcher, prefix)
-	c.Lease = namespace.NewLease(c.Lease, prefix)
 	return c
 }

@@ -9,7 +9,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
 	"github.com/stile-dev/stile/server"
 )
@@ -18,7 +17,14 @@ import (
 type Server struct {
 	tb     testing.TB
 	cfg    server.Config
-	server *server.Server // nil while it is stopped
+	start  func(context.Context, server.Config) (running, error)
+	server running // nil while it is stopped
+}
+
+// running is a server that runs.
+type running interface {
+	Endpoints() []string
+	Close(ctx context.Context) error
 }
 
 // A ServerOption sets something about a Server.
@@ -33,14 +39,28 @@ func Quota(bytes int64) ServerOption {
 // NewServer starts a server for this test alone, on loopback and a free port. It is stopped when the test ends.
 func NewServer(tb testing.TB, opts ...ServerOption) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, cfg: server.Config{DataDir: tb.TempDir(), ClientURLs: []string{"http://127.0.0.1:0"}}}
+	s := &Server{tb: tb, start: startHere}
+	s.init(opts)
+	return s
+}
+
+func startHere(ctx context.Context, cfg server.Config) (running, error) {
+	s, err := server.Start(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) init(opts []ServerOption) {
+	s.tb.Helper()
+	s.cfg = server.Config{DataDir: s.tb.TempDir(), ClientURLs: []string{"http://127.0.0.1:0"}}
 	for _, opt := range opts {
 		opt(&s.cfg)
 	}
 	s.Start()
 	s.cfg.ClientURLs = s.server.Endpoints() // the same again after a restart
-	tb.Cleanup(s.Stop)
-	return s
+	s.tb.Cleanup(s.Stop)
 }
 
 // Start starts it on the data that it had.
@@ -49,7 +69,7 @@ func (s *Server) Start() {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	var err error
-	if s.server, err = server.Start(ctx, s.cfg); err != nil {
+	if s.server, err = s.start(ctx, s.cfg); err != nil {
 		s.tb.Fatalf("recipestest: %v", err)
 	}
 }
@@ -83,13 +103,17 @@ func (s *Server) Fill() {
 	}
 }
 
-// Client is a client of it, over TCP, that is closed when the test ends.
-func (s *Server) Client() *clientv3.Client {
+// Endpoint is the URL at which clients reach it.
+func (s *Server) Endpoint() string { return s.cfg.ClientURLs[0] }
+
+// Client is a client of it, over TCP, that sees all keys and is closed when the test ends.
+func (s *Server) Client(opts ...ClientOption) *clientv3.Client {
 	s.tb.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: s.cfg.ClientURLs, Logger: zap.NewNop()})
-	if err != nil {
-		s.tb.Fatalf("recipestest: %v", err)
-	}
-	s.tb.Cleanup(func() { _ = c.Close() })
-	return c
+	return newClient(s.tb, s.Endpoint(), opts)
+}
+
+// Proxy is a new proxy in front of it. It stays when the server is stopped and started again.
+func (s *Server) Proxy() *Proxy {
+	s.tb.Helper()
+	return NewProxy(s.tb, s.Endpoint())
 }
