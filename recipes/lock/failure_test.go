@@ -54,6 +54,48 @@ func TestTxnIsGuardedByEtcd(t *testing.T) {
 	}
 }
 
+// TestATxnCutOffIsUnknown: etcd has applied it, and the answer does not come before the session is closed or the lease is lost. That the
+// hold has ended says nothing about the write.
+func TestATxnCutOffIsUnknown(t *testing.T) {
+	for name, end := range map[string]struct {
+		act  func(t *testing.T, s *session.Session, c *clientv3.Client, held *lock.Held)
+		want error
+	}{
+		"closed": {func(t *testing.T, s *session.Session, _ *clientv3.Client, _ *lock.Held) {
+			t.Helper()
+			if err := s.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}, session.ErrClosed},
+		"lost": {func(t *testing.T, _ *session.Session, c *clientv3.Client, held *lock.Held) {
+			t.Helper()
+			recipestest.RevokeLeaseOf(t, c, held.Claims()[0].Key)
+		}, session.ErrLost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
+			faults := recipestest.NewFaults(t)
+			s := open(t, recipestest.Namespace(t, prefix, faults))
+			other := recipestest.Namespace(t, prefix)
+			held := acquire(t, s, "x")
+			lost := faults.DropAnswer(1, recipestest.Silence)
+			done := make(chan error, 1)
+			go func() {
+				_, err := held.Txn(context.Background()).Then(clientv3.OpPut("k", "v")).Commit()
+				done <- err
+			}()
+			<-lost.Answered()
+			end.act(t, s, other, held)
+			if err := <-done; !errors.Is(err, session.ErrUnknownOutcome) || !errors.Is(err, end.want) {
+				t.Errorf("Commit = %v, want ErrUnknownOutcome and %v: it was applied", err, end.want)
+			}
+			if resp, err := other.Get(t.Context(), "k"); err != nil || len(resp.Kvs) != 1 {
+				t.Errorf("the write that the test is about is not there: %v", err)
+			}
+		})
+	}
+}
+
 // within fails the test if f takes ten times as long as was promised.
 func within(t *testing.T, promised time.Duration, what string, f func()) {
 	t.Helper()

@@ -185,7 +185,7 @@ func (h *Hold) giveBack(ctx context.Context) error {
 	}
 	// The session goes on where this call stops, until it is done or the lease has ended.
 	h.lease.keeper.Go(h.lease, func(ctx context.Context) { _ = retry.Stubbornly(ctx, h.give) })
-	if retry.Refused(err) {
+	if retry.NotApplied(err) {
 		return fmt.Errorf("%s: not released yet, the session goes on trying: %w", h.what, err)
 	}
 	return h.unknown(err)

@@ -17,8 +17,8 @@ import (
 const requestTimeout = 5 * time.Second
 
 var (
-	errNotWired     = retry.Permanent(errors.New("the etcd client is not connected to anything (was its server started?)"))
-	errClientClosed = retry.Permanent(errors.New("the etcd client is closed"))
+	errNotWired     = retry.Settled(errors.New("the etcd client is not connected to anything (was its server started?)"))
+	errClientClosed = retry.Settled(errors.New("the etcd client is closed"))
 	errNoAnswer     = fmt.Errorf("etcd did not answer within %v", requestTimeout)
 )
 

@@ -47,7 +47,7 @@ func (t *guarded) Commit() (*clientv3.TxnResponse, error) {
 	defer cancel()
 	resp, err := h.lease.keeper.Txn(ctx, h.guards(), t.guardedOps(), nil)
 	switch {
-	case err != nil && (retry.Refused(err) || !retry.Temporary(err)): // certainly not applied
+	case err != nil && retry.NotApplied(err):
 		return nil, fmt.Errorf("%s: txn: %w", h.what, err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: txn: %w: %w", h.what, ErrUnknownOutcome, err)

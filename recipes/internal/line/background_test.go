@@ -63,6 +63,57 @@ func TestAWaiterWhoseLeaseEndsIsTold(t *testing.T) {
 	}
 }
 
+// TestALostJoinLeavesTheLineAsItWas: whoever is in front passes on to nobody, and leaves nothing for nobody.
+func TestALostJoinLeavesTheLineAsItWas(t *testing.T) {
+	a := newParty(t)
+	first := a.join()
+	ctx, cancel := context.WithCancel(t.Context())
+	bound, stop := a.keeper.Bound(ctx, a.lease)
+	defer stop()
+	a.faults.then(loseAnswer, loseTxn)
+	failed := a.faults.passed()
+	go func() { <-failed; cancel() }()
+	if _, err := a.line.Join(bound, a.lease, Details{}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Join = %v, want context.Canceled", err)
+	}
+	a.free(1)
+	a.pass(first)
+	if left := a.keys(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestAJoinCutOffByCloseIsCleanedUp: that the session is closed says nothing about whether the join was applied.
+func TestAJoinCutOffByCloseIsCleanedUp(t *testing.T) {
+	a, b := newParty(t), newParty(t)
+	first := b.join()
+	ctx, cancel := a.bound()
+	defer cancel()
+	end, err := a.keeper.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.faults.then(silent)
+	sent := a.faults.passed()
+	joined := make(chan error, 1)
+	go func() {
+		defer end()
+		_, err := a.line.Join(ctx, a.lease, Details{})
+		joined <- err
+	}()
+	<-sent // it is applied, and its answer does not come
+	if err := a.keeper.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-joined; !errors.Is(err, keep.ErrClosed) {
+		t.Errorf("Join = %v, want ErrClosed", err)
+	}
+	b.pass(first)
+	if left := b.keys(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
 // TestCleaningUpOutlastsRefusals: what etcd refuses today it may take tomorrow, and nobody else cleans up.
 func TestCleaningUpOutlastsRefusals(t *testing.T) {
 	t.Run("a join whose answer was lost, and then no space", func(t *testing.T) {

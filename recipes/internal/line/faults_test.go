@@ -21,6 +21,7 @@ const (
 	loseAnswer       // it is applied, and nobody hears
 	loseTxn          // it never arrives
 	late             // nobody hears, and it is applied when letThrough is called
+	silent           // it is applied, and no answer comes until the caller gives up
 	full             // refused: no space
 	denied           // refused: no permission
 )
@@ -102,11 +103,19 @@ func (t *faultyTxn) Then(ops ...clientv3.Op) clientv3.Txn { t.th = ops; return t
 func (t *faultyTxn) Else(ops ...clientv3.Op) clientv3.Txn { t.el = ops; return t }
 
 func (t *faultyTxn) Commit() (*clientv3.TxnResponse, error) {
-	defer t.kv.answered()
+	fate := t.kv.fate()
+	if fate != silent {
+		defer t.kv.answered()
+	}
 	send := func(ctx context.Context) (*clientv3.TxnResponse, error) {
 		return t.kv.KV.Txn(ctx).If(t.cs...).Then(t.th...).Else(t.el...).Commit()
 	}
-	switch t.kv.fate() {
+	switch fate {
+	case silent:
+		_, _ = send(t.ctx)
+		t.kv.answered()
+		<-t.ctx.Done()
+		return nil, t.ctx.Err()
 	case loseAnswer:
 		_, _ = send(t.ctx)
 		return nil, t.kv.away()

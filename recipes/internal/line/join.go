@@ -68,7 +68,7 @@ func (ln *Line) join(ctx context.Context, lease *keep.Lease, send func(context.C
 	err := retry.Until(ctx, func(ctx context.Context) error {
 		e := &Entry{line: ln, lease: lease, id: uuid.NewString()}
 		ok, err := send(ctx, e)
-		if retry.Refused(err) || err != nil && !retry.Temporary(err) { // certainly not applied
+		if err != nil && retry.NotApplied(err) {
 			return lease.Refused(err)
 		}
 		if !ok {
@@ -108,9 +108,13 @@ func (ln *Line) resolveLater(ctx context.Context, e *Entry) {
 		found, err = ln.resolve(ctx, e)
 		return err
 	})
-	if found {
-		_ = retry.Stubbornly(ctx, e.GiveUp)
+	if !found {
+		return
 	}
+	// Whoever knows who is in front can leave without a mark. If that can't be told it leaves one.
+	_, _ = e.settle(ctx)
+	e.bury()
+	_ = retry.Stubbornly(ctx, e.GiveUp)
 }
 
 // resolve makes id void, unless it stands in line: then it is adopted. It tries until ctx ends.
@@ -198,7 +202,7 @@ func (ln *Line) joinEmpty(ctx context.Context, lease *keep.Lease, d Details) (en
 			return false, nil // an earlier copy of this very request has been there
 		}
 		last = string(tail[0].Value)
-		return false, retry.Permanent(ErrHeld)
+		return false, retry.Settled(ErrHeld)
 	})
 	if last != "" {
 		return nil, last, nil

@@ -65,7 +65,7 @@ func (e *Entry) leave(ctx context.Context, op, bare clientv3.Op) error {
 			_ = e.lease.Refused(err)
 			return e.notThere()
 		case err != nil:
-			e.asked = e.asked || !retry.Refused(err)
+			e.asked = e.asked || !retry.NotApplied(err)
 			return err
 		case !resp.Succeeded:
 			return e.notThere()

@@ -47,12 +47,31 @@ func Temporary(err error) bool {
 	return !Refused(err) && status.Code(err) != codes.Unimplemented
 }
 
-var errPermanent = errors.New("not worth another attempt")
+// NotApplied reports whether etcd certainly did not apply, and will not, the request that got this error: etcd refused it, or it was
+// settled without it. An error that says why somebody stopped waiting for the answer (a context's cause) is not of these, however final.
+func NotApplied(err error) bool {
+	return Refused(err) || errors.Is(err, errSettled) || status.Code(err) == codes.Unimplemented
+}
+
+var (
+	errPermanent = errors.New("not worth another attempt")
+	errSettled   = errors.New("not applied")
+)
 
 // Permanent marks an error that Until shall return at once. Its text and its chain stay those of err.
 func Permanent(err error) error {
 	return permanent{err}
 }
+
+// Settled marks an error that is Permanent, and that was decided before anything was sent, or by an answer: nothing was applied.
+func Settled(err error) error {
+	return settled{err}
+}
+
+type settled struct{ error }
+
+func (s settled) Unwrap() error        { return s.error }
+func (s settled) Is(target error) bool { return target == errPermanent || target == errSettled }
 
 type permanent struct{ error }
 

@@ -16,10 +16,11 @@ import (
 )
 
 func TestWhatAnErrorSays(t *testing.T) {
-	for _, c := range []struct {
+	type verdict struct {
 		err                error
 		refused, temporary bool
-	}{
+	}
+	for _, c := range []verdict{
 		{rpctypes.ErrTimeout, false, true},
 		{rpctypes.ErrLeaderChanged, false, true},
 		{rpctypes.ErrNoLeader, false, true},
@@ -44,6 +45,33 @@ func TestWhatAnErrorSays(t *testing.T) {
 		if got := retry.Temporary(c.err); got != c.temporary {
 			t.Errorf("Temporary(%v) = %v", c.err, got)
 		}
+	}
+}
+
+// TestWhoStoppedWaitingKnowsNothing: what ended the wait for an answer may be as final as can be; the request may still be applied.
+func TestWhoStoppedWaitingKnowsNothing(t *testing.T) {
+	for _, c := range []struct {
+		err        error
+		notApplied bool
+	}{
+		{retry.Permanent(errors.New("the session is closed")), false},
+		{fmt.Errorf("wrapped: %w", retry.Permanent(errors.New("the lease is lost"))), false},
+		{context.Canceled, false},
+		{context.DeadlineExceeded, false},
+		{rpctypes.ErrTimeout, false},
+		{status.Error(codes.Unavailable, "connection reset"), false},
+		{retry.Settled(errors.New("the client is closed")), true},
+		{fmt.Errorf("wrapped: %w", retry.Settled(errors.New("held"))), true},
+		{rpctypes.ErrNoSpace, true},
+		{rpctypes.ErrTooManyRequests, true},
+		{status.Error(codes.Unimplemented, "unknown service"), true},
+	} {
+		if got := retry.NotApplied(c.err); got != c.notApplied {
+			t.Errorf("NotApplied(%v) = %v", c.err, got)
+		}
+	}
+	if retry.Temporary(retry.Settled(errors.New("over"))) {
+		t.Error("what is settled is tried again")
 	}
 }
 
