@@ -172,7 +172,7 @@ func (e *Entry) behind(ctx context.Context) error {
 				return err
 			}
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return fmt.Errorf("waiting in line: %w", context.Cause(ctx))
 		}
 	}
 }
@@ -278,11 +278,7 @@ const soon = 150 * time.Millisecond
 // nothing is left when the caller hears of it.
 func (e *Entry) Abandon() {
 	e.closeOwn()
-	done := make(chan struct{})
-	e.line.keeper.Go(e.lease, func(ctx context.Context) {
-		defer close(done)
-		_ = retry.Stubbornly(ctx, e.GiveUp) // until the lease ends, and the entry with it
-	})
+	done := e.line.keeper.Finish(e.lease, "leave the line "+e.line.prefix, e.GiveUp) // or the lease ends, and the entry with it
 	t := time.NewTimer(soon)
 	defer t.Stop()
 	select {
