@@ -95,7 +95,7 @@ type get func(ln *line.Line, ctx context.Context, lease *keep.Lease, d line.Deta
 // take takes the lock in one mode. A reader's place is named by a number that is given back with it.
 func take(c *calls.Call, m mode, get get) calls.Take {
 	ln := line.Placed(c.Keeper, c.Prefix)
-	return func(ctx context.Context, lease *keep.Lease, d line.Details) (*line.Entry, keep.Spec, error) {
+	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
 		want, done := line.Want(wantsWrite{}), func() {}
 		d.Want = writerPlace
 		if m == reading {

@@ -170,6 +170,9 @@ func (h *Hold) release(ctx context.Context) error {
 func (h *Hold) giveBack(ctx context.Context) error {
 	h.End(ErrReleased) // before anybody else can have it
 	if why := context.Cause(h.ctx); errors.Is(why, ErrLost) {
+		if len(h.keys) > 1 && h.lease.ctx.Err() == nil { // one was taken; the others stand as long as the session lives
+			h.lease.keeper.Finish(h.lease, h.what+": release", h.give)
+		}
 		return why
 	}
 	bounded, cancel := context.WithCancelCause(ctx)

@@ -47,6 +47,8 @@ func (e *Entry) vanish() []clientv3.Op {
 // and may be called again then.
 func (e *Entry) GiveUp(ctx context.Context) error {
 	switch {
+	case e.all != nil:
+		return e.all.giveUp(ctx)
 	case e.granted != nil:
 		return e.Release(ctx)
 	case e.head && !e.line.placed:

@@ -29,6 +29,7 @@ type Entry struct {
 	dead  []keep.Key  // marks that it moved past, except after
 	own   *keep.Watch // on its own entry, or nil
 	asked bool        // a request to leave was sent and not answered
+	all   *Set        // that it is the first of, if it stands in several lines at once
 
 	// For a line with places:
 	granted   []keep.Key // the places that it has
