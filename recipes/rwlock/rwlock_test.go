@@ -3,6 +3,7 @@ package rwlock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -95,16 +96,24 @@ func TestReadersShareAndWritersDoNot(t *testing.T) {
 
 func waiting(t *testing.T, c *clientv3.Client, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	eventually(t, func() (string, bool) {
 		resp, err := c.Get(t.Context(), "/stile/v1/rwlock/x/e/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if int(resp.Count) == n {
+		return fmt.Sprintf("%d wait, want %d", resp.Count, n), int(resp.Count) == n
+	})
+}
+
+func eventually(t *testing.T, look func() (what string, so bool)) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		what, so := look()
+		if so {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d wait, want %d", resp.Count, n)
+			t.Fatal(what)
 		}
 	}
 }

@@ -145,6 +145,39 @@ func (h *Hold) Release(ctx context.Context) error {
 	return h.release(ctx)
 }
 
+// Exchange ends the hold and has swap change, within one Txn, what is held in etcd into something else, which is not its own any more.
+// If swap fails, drop gives back whatever is held, in the background if need be. A hold that has ended is not exchanged.
+func (h *Hold) Exchange(ctx context.Context, swap, drop func(ctx context.Context) error) error {
+	if ctx == nil {
+		return fmt.Errorf("%s: the context is nil", h.what)
+	}
+	if err := h.Err(); err != nil {
+		return err
+	}
+	first := false
+	h.releasing.Do(func() { first = true })
+	if !first {
+		return context.Cause(h.ctx)
+	}
+	ctx, cancel := h.lease.keeper.Bound(ctx, h.lease)
+	defer cancel()
+	h.End(ErrReleased)
+	err := swap(ctx)
+	if err != nil {
+		h.lease.keeper.Finish(h.lease, h.what+": release", drop)
+		if errors.Is(err, ErrNotThere) {
+			err = fmt.Errorf("%w: %w", ErrLost, err)
+		} else if !retry.NotApplied(err) {
+			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		}
+		err = fmt.Errorf("%s: %w", h.what, err)
+	}
+	h.result = err
+	h.lease.drop(h)
+	close(h.released)
+	return err
+}
+
 // release is Release within ctx.
 func (h *Hold) release(ctx context.Context) error {
 	first := false
