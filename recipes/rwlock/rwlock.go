@@ -98,7 +98,10 @@ func tryAcquire(m mode, g *got) calls.Get {
 		limited, cancel := calls.Limit(ctx)
 		defer cancel()
 		h, err := c.Attempt(limited, take(c, m, (*line.Line).TryAcquire, g))
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrHeld):
+			return nil, heldBy(limited, c)
+		case err != nil:
 			return nil, fmt.Errorf("%s: %w", c.What(), err)
 		}
 		return h, nil

@@ -144,6 +144,9 @@ var errLookAgain = errors.New("look again")
 
 const lookAgainWithin = 100 * time.Millisecond
 
+// lookWithin bounds one read.
+const lookWithin = 5 * time.Second
+
 // behind stands behind the predecessor until that one has left.
 func (e *Entry) behind(ctx context.Context) error {
 	k, pred, own := e.line.keeper, e.line.entry(e.pred), e.line.entry(e.id)
