@@ -145,13 +145,13 @@ func TestDowngradingWhatWasTaken(t *testing.T) {
 func left(t *testing.T, c *clientv3.Client) {
 	t.Helper()
 	eventually(t, func() (string, bool) {
-		resp, err := c.Get(t.Context(), "/stile/v1/rwlock/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		resp, err := c.Get(t.Context(), "/stile/v1/rwlock/", clientv3.WithPrefix())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, kv := range resp.Kvs {
 			if key := string(kv.Key); key[len("/stile/v1/rwlock/x/")] != 'x' {
-				return "left: " + key, false
+				return fmt.Sprintf("left: %s = %s, created at %d, changed at %d", key, kv.Value, kv.CreateRevision, kv.ModRevision), false
 			}
 		}
 		return "", true

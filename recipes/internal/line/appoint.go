@@ -64,16 +64,19 @@ func (l *Lineup) Appoint(i int, places ...string) (ifs []clientv3.Cmp, then []cl
 // runLength is how many are let in together with the head: each takes two of the 128 conditions and operations of a Txn.
 const runLength = 40
 
-// run is the places of those right behind the head that may be let in together with it.
-func (l *Lineup) run(head string, with func(d Details) (string, bool)) (places []string) {
-	if len(l.Waiting) == 0 || l.Waiting[0].ID != head {
+// run is the places of those right behind the head that may be let in together with it. Two may want one place: who gives up and comes back
+// stands in line twice for a moment.
+func (l *Lineup) run(head *Entry, view *View, with func(d Details) (string, bool)) (places []string) {
+	if len(l.Waiting) == 0 || l.Waiting[0].ID != head.id {
 		return nil
 	}
+	taken := map[string]bool{head.details.Want: true}
 	for _, x := range l.Waiting[1:] {
 		place, ok := with(x.Details)
-		if !ok || len(places) == runLength {
+		if !ok || taken[place] || view.Get(place) != nil || len(places) == runLength {
 			break
 		}
+		taken[place] = true
 		places = append(places, place)
 	}
 	return places
