@@ -82,15 +82,16 @@ func (l *Lineup) run(head *Entry, view *View, with func(d Details) (string, bool
 	return places
 }
 
-// AppointRun gives places to those from the first-th in line on, one to each; whoever stands before them leaves in the same Txn, without
-// a mark. The last of them passes the head on.
+// AppointRun gives places to those from the first-th in line on, one to each; whoever stands before them leaves in the same Txn, with
+// a mark that says so. The last of them passes the head on.
 func (l *Lineup) AppointRun(first int, places []string) (ifs []clientv3.Cmp, then []clientv3.Op) {
 	for i, name := range places {
 		x, g := l.Waiting[first+i], l.Grantee(first+i)
 		ifs = append(ifs, l.stands(first+i), absent(g.Key(name)))
 		then = append(then, g.Put(name))
 		if i < len(places)-1 {
-			then = append(then, l.mark(x, granted, name))
+			m := mark{State: granted, At: time.Now(), Places: []string{name}, With: true}
+			then = append(then, clientv3.OpPut(l.prefix+"e/"+x.ID, encode(m), clientv3.WithLease(x.Lease)))
 		} else {
 			then = append(then, l.leaves(x, clientv3.OpDelete(l.prefix+"tail"), passed, []string{name}))
 		}

@@ -87,6 +87,7 @@ func (e *Entry) claim(ctx context.Context, want Want, view *View) error {
 		}
 		if resp.Succeeded {
 			e.took(follow(resp, then...))
+			e.appointed = grant.led
 			return nil
 		}
 		now, err := e.surveyed(ctx, resp)
@@ -114,7 +115,8 @@ func (e *Entry) leaving(ctx context.Context, grant *Grant, view *View) error {
 		return nil
 	}
 	ifs, then := l.AppointRun(1, run)
-	grant.If, grant.Then = append(grant.If, ifs...), append(append(grant.Then, then...), e.vanish()...)
+	grant.If, grant.Then = append(grant.If, ifs...), append(append(grant.Then, then...), e.leading()...)
+	grant.led = true
 	return nil
 }
 

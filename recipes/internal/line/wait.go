@@ -33,6 +33,7 @@ type Entry struct {
 
 	// For a line with places:
 	granted   []keep.Key // the places that it has
+	letIn     bool       // the predecessor's mark says so; the own one is on its way
 	appointed bool       // somebody else gave them to it, and left a mark on its entry
 	claiming  bool       // a request for them was sent and not answered
 }
@@ -220,7 +221,10 @@ func (e *Entry) heard(ctx context.Context, resp clientv3.WatchResponse, ok bool)
 		return false, errLookAgain
 	}
 	for _, ev := range resp.Events {
-		if ev.Type == clientv3.EventTypePut && live(ev.Kv) {
+		if e.letIn || ev.Type == clientv3.EventTypePut && live(ev.Kv) {
+			continue
+		}
+		if e.letIn = ev.Type == clientv3.EventTypePut && readMark(ev.Kv).With; e.letIn {
 			continue
 		}
 		select {
