@@ -42,7 +42,7 @@ func TestNoCallOutlivesItsContextWithoutALeader(t *testing.T) {
 		"Acquire by a new session": func(ctx context.Context) error { _, err := lock.Acquire(ctx, fresh, "held"); return err },
 	}
 	const patience = 200 * time.Millisecond // ten times this and the grace is less than a request may take
-	for what, call := range calls { // one after another: some before the member has noticed, the others later
+	for what, call := range calls {         // one after another: some before the member has noticed, the others later
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		within(t, patience+grace, what, func() {
 			if err := call(ctx); !errors.Is(err, session.ErrUnavailable) {

@@ -149,6 +149,7 @@ func (c *Cluster) Start(members ...int) {
 
 // stop stops all members at one time, so that none tries for long to hand leadership to another.
 func (c *Cluster) stop() {
+	c.Mend() // a leader waits for answers
 	var all sync.WaitGroup
 	for _, s := range c.members {
 		all.Go(s.Stop)
