@@ -3,6 +3,7 @@ package recipestest_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -103,6 +104,30 @@ func ExampleFaults_LateRequest() {
 	// first <nil>
 }
 
+// The leader is cut off from the other members. Clients that know them go on; one that knows it alone doesn't.
+func ExampleCluster() {
+	t := &exampleT{}
+	defer t.end()
+	cluster := recipestest.NewCluster(t, 3)
+	put := func(c *clientv3.Client, patience time.Duration) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_, err := c.Put(ctx, "key", "value")
+		fmt.Println("written:", err == nil)
+	}
+
+	old := cluster.Leader()
+	cluster.Cut(old)
+	put(cluster.Member(old).Client(), 300*time.Millisecond)
+	next := (old + 1) % cluster.Size()
+	cluster.MoveLeader(next) // there is one that most members follow, as soon as they have noticed
+	put(cluster.Member(next).Client(), 10*time.Second)
+	cluster.Mend()
+	// Output:
+	// written: false
+	// written: true
+}
+
 // exampleT stands for the test that an example has none of.
 type exampleT struct {
 	testing.TB
@@ -111,8 +136,18 @@ type exampleT struct {
 
 func (*exampleT) Helper()                      {}
 func (*exampleT) Name() string                 { return "example" }
+func (*exampleT) Errorf(f string, args ...any) { fmt.Printf(f+"\n", args...) }
 func (t *exampleT) Cleanup(f func())           { t.cleanups = append(t.cleanups, f) }
 func (*exampleT) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+
+func (t *exampleT) TempDir() string {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
 
 func (t *exampleT) end() {
 	for _, f := range slices.Backward(t.cleanups) {

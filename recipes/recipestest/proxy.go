@@ -86,7 +86,7 @@ func (p *Proxy) URL() string {
 // of the shared server, hand the proxy to the function Client.
 func (p *Proxy) Client(opts ...ClientOption) *clientv3.Client {
 	p.tb.Helper()
-	return newClient(p.tb, p.URL(), opts)
+	return newClient(p.tb, []string{p.URL()}, opts)
 }
 
 // set has a client go through the proxy.
