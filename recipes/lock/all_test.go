@@ -249,3 +249,36 @@ func nothingLeft(t *testing.T, c *clientv3.Client) {
 		return resp.Count == 0
 	})
 }
+
+// TestManyLocksWithOthersBehind: all of them are passed on in one transaction, as many as there may be.
+func TestManyLocksWithOthersBehind(t *testing.T) {
+	c := recipestest.Client(t)
+	s := open(t, c)
+	names := make([]string, 64)
+	for i := range names {
+		names[i] = fmt.Sprint("n", i)
+	}
+	first, err := lock.AcquireAll(t.Context(), s, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gaveUp, got := make(chan error, 1), make(chan *lock.Held, 1)
+	go func() { _, err := lock.AcquireAll(ctx, s, names...); gaveUp <- err }()
+	waiters(t, c, "n63", 1)
+	go func() {
+		held, err := lock.AcquireAll(t.Context(), s, names...)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- held
+	}()
+	waiters(t, c, "n63", 2)
+	cancel() // 64 entries in the middle of 64 lines
+	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+		t.Errorf("AcquireAll = %v", err)
+	}
+	release(t, first)
+	release(t, <-got)
+	nothingLeft(t, c)
+}

@@ -117,3 +117,38 @@ func eventually(t *testing.T, look func() (what string, so bool)) {
 		}
 	}
 }
+
+// TestACrowdOfReadersIsLetIn: more of them than one Txn takes.
+func TestACrowdOfReadersIsLetIn(t *testing.T) {
+	const crowd = 100
+	c := recipestest.Client(t)
+	s := open(t, c)
+	w := write(t, s, "x")
+	got := make(chan *rwlock.Read, crowd)
+	for range crowd {
+		go func() {
+			r, err := rwlock.AcquireRead(t.Context(), s, "x")
+			if err != nil {
+				t.Error(err)
+			}
+			got <- r
+		}()
+	}
+	waiting(t, c, crowd)
+	if err := w.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	tokens := map[string]bool{}
+	for range crowd {
+		r := <-got
+		tokens[r.Token().String()] = true
+		defer func() {
+			if err := r.Release(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	if len(tokens) != 3 {
+		t.Errorf("%d Txns let them in, want 3: 41, 41 and 18", len(tokens))
+	}
+}
