@@ -10,7 +10,7 @@ import (
 // ROLLBACK.
 func Begun(c *sql.Conn) Tx { return begun{c} }
 
-type begun struct{ *sql.Conn }
+type begun struct{ Querier }
 
 func (b begun) Commit() error   { return b.end("COMMIT") }
 func (b begun) Rollback() error { return b.end("ROLLBACK") }

@@ -83,7 +83,8 @@ func (d Dialect) Seal(ctx context.Context, db DB) error {
 	return d.inTx(ctx, db, func(tx *sql.Tx) error { return d.admit(ctx, tx, c) })
 }
 
-// inTx is for a transaction of one statement, which is safe at any level: at this one nobody is told to try again.
+// inTx is for a transaction of one statement, which is safe at any level. At this one PostgreSQL asks nobody to try again; others don't
+// anyway, and MySQL refuses it where its log is one of statements.
 func (d Dialect) inTx(ctx context.Context, db DB, act func(tx *sql.Tx) error) error {
 	if _, err := d.statements(); err != nil {
 		return err
@@ -91,9 +92,9 @@ func (d Dialect) inTx(ctx context.Context, db DB, act func(tx *sql.Tx) error) er
 	if db == nil {
 		return fmt.Errorf("sqlfence: %w", errNil)
 	}
-	opts := &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-	if d == SQLite {
-		opts = nil
+	var opts *sql.TxOptions
+	if d == PostgreSQL {
+		opts = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
 	}
 	tx, err := db.BeginTx(ctx, opts)
 	if err != nil {

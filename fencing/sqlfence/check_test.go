@@ -291,6 +291,26 @@ func TestATransactionOfTheCallersOwn(t *testing.T) {
 	})
 }
 
+// TestWhatIsATransaction: a *sql.DB does not even compile where one is wanted, nor a transaction where it would have to be committed.
+func TestWhatIsATransaction(t *testing.T) {
+	for name, test := range map[string]struct {
+		value    any
+		tx, seal bool
+	}{
+		"*sql.DB":   {(*sql.DB)(nil), false, true},
+		"*sql.Conn": {(*sql.Conn)(nil), false, true},
+		"*sql.Tx":   {(*sql.Tx)(nil), true, false},
+		"Begun":     {sqlfence.Begun(nil), true, false},
+	} {
+		if _, ok := test.value.(sqlfence.Tx); ok != test.tx {
+			t.Errorf("%s is a Tx: %t, want %t", name, ok, test.tx)
+		}
+		if _, ok := test.value.(sqlfence.DB); ok != test.seal {
+			t.Errorf("%s is a DB: %t, want %t", name, ok, test.seal)
+		}
+	}
+}
+
 // TestWhatIsNotThere is an error, and nothing else.
 func TestWhatIsNotThere(t *testing.T) {
 	ctx := holding(t.Context(), "lock/a", 7)

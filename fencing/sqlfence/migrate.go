@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// Migrate makes the table stile_fence if it isn't there. Any number of processes may do so at once.
+// Migrate makes the table stile_fence if it isn't there. Any number of processes may do so at once. Who checks and seals needs the rights
+// to SELECT, INSERT and UPDATE, who only reads that to SELECT; nobody needs the right to DELETE.
 func (d Dialect) Migrate(ctx context.Context, db DB) error {
 	s, err := d.statements()
 	if err != nil {

@@ -26,8 +26,8 @@ type Rows struct {
 	table, id, token string
 }
 
-// Rows are those of table, which the column id tells apart, with their token in the column token: CHAR(32), or any other text of
-// at least that length. NULL is no token yet. The three are put into the statements as they are: they are SQL, like the
+// Rows are those of table, which the column id tells apart, with their token in the column token: CHAR(32), or VARCHAR or TEXT. NULL is no
+// token yet. The three are put into the statements as they are: they are SQL, like the
 // rest of a statement, and must not come from outside.
 func (d Dialect) Rows(table, id, token string) Rows { return Rows{d, table, id, token} }
 
@@ -40,6 +40,9 @@ func (d Dialect) Rows(table, id, token string) Rows { return Rows{d, table, id, 
 func (r Rows) Update(ctx context.Context, q Querier, id any, set string, args ...any) error {
 	if strings.TrimSpace(set) == "" {
 		return errors.New("sqlfence: Rows.Update without an assignment: to change nothing but the token there is Rows.Seal")
+	}
+	if beyond := "$" + strconv.Itoa(len(args)+1); r.dialect == PostgreSQL && strings.Contains(set, beyond) {
+		return fmt.Errorf("sqlfence: Rows.Update with %d arguments, and %s in the assignment", len(args), beyond)
 	}
 	return r.update(ctx, q, id, set+", ", args)
 }

@@ -87,13 +87,19 @@ func TestWhatIsWrongWithARow(t *testing.T) {
 			}
 		}
 		for name, err := range map[string]error{
-			"no assignment": rows.Update(ctx, db, 1, " "),
-			"not unique":    d.Rows("account", "balance", "fence").Update(ctx, db, 100, "note = 'x'"),
-			"no SQL":        rows.Update(ctx, db, 1, "balance = "),
+			"an argument too few": rows.Update(ctx, db, 1, d.sql("note = ?")),
+			"two too few":         rows.Update(ctx, db, 1, d.sql("note = ?, balance = ?")),
+			"one too many":        rows.Update(ctx, db, 1, "balance = 1", 5),
+			"no assignment":       rows.Update(ctx, db, 1, " "),
+			"not unique":          d.Rows("account", "balance", "fence").Update(ctx, db, 100, "note = 'x'"),
+			"no SQL":              rows.Update(ctx, db, 1, "balance = "),
 		} {
 			if err == nil {
 				t.Errorf("%s: nil", name)
 			}
+		}
+		if got := balance(t, db, 1); got != 100 {
+			t.Errorf("the balance is %d", got)
 		}
 	})
 }
