@@ -15,7 +15,7 @@ import (
 func ledger(t *testing.T, d database, column string) (*sql.DB, sqlfence.Rows) {
 	t.Helper()
 	db := d.empty(t)()
-	mustExec(t, db, "CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL, note VARCHAR(20), fence "+column+")")
+	mustExec(t, db, "CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL, note VARCHAR(40), fence "+column+")")
 	mustExec(t, db, "INSERT INTO account (id, balance) VALUES (1, 100), (2, 100)")
 	return db, d.Rows("account", "id", "fence")
 }
