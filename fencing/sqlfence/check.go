@@ -37,8 +37,8 @@ type DB interface {
 // hold since; fencing.ErrShared for a shared claim; the errors of fencing.FromContext, before anything is sent; and the database's
 // own, as the driver gives it (errors.As finds it). The token is remembered when the transaction is committed.
 //
-// It waits for other transactions that have checked on the same resource, until ctx ends. After it LAST_INSERT_ID() of MySQL is not
-// the caller's any more.
+// It waits for other transactions that have checked on the same resource, until ctx ends. Call it outside of savepoints: rolling back to one
+// from before the check undoes the check as well. After it LAST_INSERT_ID() of MySQL is not the caller's any more.
 func (d Dialect) Check(ctx context.Context, tx Tx) error {
 	c, err := writer(ctx)
 	if err != nil {

@@ -114,7 +114,5 @@ var mysql = statements{
 	locked:  `SELECT exclusive_token, shared_token FROM stile_fence WHERE resource = ? FOR UPDATE`,
 }
 
-const (
-	admitted = 1
-	refused  = 2
-)
+// admitted is the id that MySQL's statements tell; another one is told of a refusal.
+const admitted = 1
