@@ -66,11 +66,8 @@ func Parse(text string) (fencing.Claim, error) {
 		return fencing.Claim{}, fmt.Errorf("fencing: %w: %d bytes of text, the most is %d", fencing.ErrBadClaim, len(text), Max)
 	}
 	c, err := parse(text)
-	if err != nil {
-		return fencing.Claim{}, fmt.Errorf("fencing: %w: %.80q: %w", fencing.ErrBadClaim, text, err)
-	}
-	if canonical, err := Format(c); err != nil || canonical != text {
-		return fencing.Claim{}, fmt.Errorf("fencing: %w: %.80q is not its canonical text", fencing.ErrBadClaim, text)
+	if canonical, bad := Format(c); err != nil || bad != nil || canonical != text {
+		return fencing.Claim{}, fmt.Errorf("fencing: %w: %.80q is not the canonical text of a claim", fencing.ErrBadClaim, text)
 	}
 	return c, nil
 }

@@ -29,6 +29,8 @@ func TestTheTextIsAnItemOfRFC9651(t *testing.T) {
 	for want, c := range map[string]fencing.Claim{
 		`"48213";resource="lock/reports/nightly";mode=exclusive`: {Resource: "lock/reports/nightly", Token: fencing.FromRevision(48213), Key: "/k"},
 		`"2:48213.7";resource=%"rwlock/caf%c3%a9";mode=shared`:   {Resource: "rwlock/café", Token: token(t, "2:48213.7"), Mode: fencing.Shared},
+		`"7";resource="x\";mode=shared";mode=exclusive`:          {Resource: `x";mode=shared`, Token: fencing.FromRevision(7)},
+		`"7";resource=%"%22;resource=%00";mode=shared`:           {Resource: "\";resource=\x00", Token: fencing.FromRevision(7), Mode: fencing.Shared},
 		`"7";resource="a \"b\" \\ %, ;";mode=exclusive`:          {Resource: `a "b" \ %, ;`, Token: fencing.FromRevision(7)},
 		`"7";resource=%"%0d%0a%22%25%00 \%7f";mode=exclusive`:    {Resource: "\r\n\"%\x00 \\\x7f", Token: fencing.FromRevision(7)},
 	} {
