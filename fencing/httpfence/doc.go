@@ -34,7 +34,7 @@
 // between them. The check alone keeps out whoever has been replaced for longer than a request
 // takes, and spares the handler. What keeps out the others is a check in the same transaction as
 // the write: the guard puts the claim into the request's context, so that any guard that takes a
-// context finds it there. examples/fencedhttp does both. So does a claim that travels on: a
+// context finds it there, and [Refuse] tells the client the same. examples/fencedhttp does both. So does a claim that travels on: a
 // handler's own client with this Transport sends it to the next service.
 //
 // # Seal first

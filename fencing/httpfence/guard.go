@@ -2,7 +2,6 @@ package httpfence
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -56,7 +55,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resource := g.resource(r)
 	ctx, err := g.admit(r, resource)
 	if err != nil {
-		g.refuse(w, r, problemOf(err, resource), err)
+		g.refuse(w, r, resource, err)
 		return
 	}
 	g.next.ServeHTTP(w, r.WithContext(ctx))
@@ -89,19 +88,14 @@ func (g *guard) check(ctx context.Context, r *http.Request) error {
 	}
 }
 
-func (g *guard) refuse(w http.ResponseWriter, r *http.Request, p problem, err error) {
+func (g *guard) refuse(w http.ResponseWriter, r *http.Request, resource string, err error) {
+	p := problemOf(err, resource)
 	level := slog.LevelWarn
-	if p.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retryAfter)
-		if r.Context().Err() == nil { // otherwise the client has hung up, and it is no failure of the gate
-			level = slog.LevelError
-		}
+	if p.Status == http.StatusServiceUnavailable && r.Context().Err() == nil { // otherwise the client has hung up
+		level = slog.LevelError
 	}
 	g.log.Log(r.Context(), level, "a request was refused", "method", r.Method, "resource", p.Resource, "status", p.Status, "err", err)
-	w.Header().Set("Content-Type", problemJSON)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // who has hung up learns nothing
+	p.write(w)
 }
 
 func safe(r *http.Request) bool {

@@ -218,6 +218,40 @@ func TestAGateThatFailsLetsNothingThrough(t *testing.T) {
 	}
 }
 
+// A larger token is admitted between the guard's check and the handler's own, which is in the same step as
+// the write.
+func TestAHandlerRefusesAsItsGuardDoes(t *testing.T) {
+	var gate fencing.Memory
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := gate.Seal(fencing.NewContext(context.Background(), claim("lock/a", 9))); err != nil {
+			t.Error(err)
+		}
+		err := gate.Do(r.Context(), func() error { t.Error("a stale write ran"); return nil })
+		if !httpfence.Refuse(w, r, err) {
+			t.Errorf("%v was not told", err)
+		}
+	})
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/lock/a", nil)
+	r.Header.Set(httpfence.Header, seven)
+	httpfence.Guard(&gate, byPath)(handler).ServeHTTP(w, r)
+	resp := w.Result()
+	defer resp.Body.Close()
+	stale, ok := errors.AsType[*fencing.StaleError](httpfence.Error(resp))
+	if !ok || stale.Resource != "lock/a" || stale.Seen != fencing.FromRevision(9) || resp.StatusCode != http.StatusPreconditionFailed {
+		t.Errorf("got %d, %v, want 412 and a StaleError", resp.StatusCode, stale)
+	}
+}
+
+func TestRefuseLeavesOtherErrorsToTheHandler(t *testing.T) {
+	for _, err := range []error{nil, errGone, context.Canceled, fencing.ErrEnded, fencing.ErrNoClaim, fencing.ErrBadClaim} {
+		w := httptest.NewRecorder()
+		if httpfence.Refuse(w, httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/", nil), err) || len(w.Header()) > 0 || w.Body.Len() > 0 {
+			t.Errorf("%v was told: %d %s", err, w.Code, w.Body)
+		}
+	}
+}
+
 func TestRefusalsAreLogged(t *testing.T) {
 	var log strings.Builder
 	var gate fencing.Memory

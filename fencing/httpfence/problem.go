@@ -1,6 +1,7 @@
 package httpfence
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -49,19 +50,35 @@ var kinds = []kind{
 	{"unavailable", http.StatusServiceUnavailable, "The gate gave no answer", errUnavailable},
 }
 
-// problemOf tells err of a request about resource. The text of a gate's own failure stays here.
+// problemOf tells err of a request about resource. Any err that is none of the kinds is told as the
+// last one, without its text.
 func problemOf(err error, resource string) problem {
 	for _, k := range kinds {
-		if !errors.Is(err, k.err) {
-			continue
+		if errors.Is(err, k.err) {
+			return k.problem(err, resource)
 		}
-		p := problem{Type: k.uri(), Title: k.title, Status: k.status, Detail: err.Error(), Resource: resource}
-		if stale, ok := errors.AsType[*fencing.StaleError](err); ok {
-			p.Detail, p.Seen, p.Presented = stale.Error(), stale.Seen, stale.Presented
-		}
-		return p
 	}
-	return problemOf(errUnavailable, resource)
+	return kinds[len(kinds)-1].problem(errUnavailable, resource)
+}
+
+func (k kind) problem(err error, resource string) problem {
+	p := problem{Type: k.uri(), Title: k.title, Status: k.status, Detail: err.Error(), Resource: resource}
+	if stale, ok := errors.AsType[*fencing.StaleError](err); ok {
+		p.Detail, p.Seen, p.Presented = stale.Error(), stale.Seen, stale.Presented
+	}
+	return p
+}
+
+// write answers with p.
+func (p problem) write(w http.ResponseWriter) {
+	h := w.Header()
+	if p.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", retryAfter)
+	}
+	h.Set("Content-Type", problemJSON)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // who has hung up learns nothing
 }
 
 func kindOf(uri string) (kind, bool) {
