@@ -244,10 +244,21 @@ func TestAHandlerRefusesAsItsGuardDoes(t *testing.T) {
 }
 
 func TestRefuseLeavesOtherErrorsToTheHandler(t *testing.T) {
-	for _, err := range []error{nil, errGone, context.Canceled, fencing.ErrEnded, fencing.ErrNoClaim, fencing.ErrBadClaim} {
+	nine := fencing.NewContext(t.Context(), claim("lock/a", 9))
+	elsewhere := &fencing.StaleError{Resource: "lock/service", Seen: fencing.FromRevision(9), Presented: fencing.FromRevision(7)}
+	here := &fencing.StaleError{Resource: "lock/a", Seen: fencing.FromRevision(9), Presented: fencing.FromRevision(7)}
+	for name, test := range map[string]struct {
+		ctx context.Context
+		err error
+	}{
+		"none": {nine, nil}, "any": {nine, errGone}, "the end": {nine, context.Canceled},
+		"a mistake": {nine, fencing.ErrNoClaim}, "another claim": {nine, elsewhere}, "another mode": {nine, fencing.ErrShared},
+		"no guard": {t.Context(), here},
+	} {
 		w := httptest.NewRecorder()
-		if httpfence.Refuse(w, httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/", nil), err) || len(w.Header()) > 0 || w.Body.Len() > 0 {
-			t.Errorf("%v was told: %d %s", err, w.Code, w.Body)
+		r := httptest.NewRequestWithContext(test.ctx, http.MethodPut, "/", nil)
+		if httpfence.Refuse(w, r, test.err) || len(w.Header()) > 0 || w.Body.Len() > 0 {
+			t.Errorf("%s: %v was told: %d %s", name, test.err, w.Code, w.Body)
 		}
 	}
 }
