@@ -75,7 +75,7 @@ func TestRefusalsAreStatuses(t *testing.T) {
 					t.Errorf("got %v, %s %s", err, reason, diff)
 				}
 			}
-			understood(t, conn, raw, test.about, test.is)
+			understood(raw, t, conn, test.about, test.is)
 			if seen := gate.Seen("lock/a"); seen != fencing.FromRevision(8) || !gate.Seen("lock/b").IsZero() {
 				t.Errorf("a refused call was remembered: %v", seen)
 			}
@@ -84,7 +84,7 @@ func TestRefusalsAreStatuses(t *testing.T) {
 }
 
 // understood has the client interceptors read a refusal of what they would not send themselves.
-func understood(t *testing.T, conn func(...grpc.DialOption) *grpc.ClientConn, raw context.Context, account string, want error) {
+func understood(raw context.Context, t *testing.T, conn func(...grpc.DialOption) *grpc.ClientConn, account string, want error) {
 	t.Helper()
 	md, _ := metadata.FromOutgoingContext(raw)
 	sendRaw := func(ctx context.Context) context.Context { return metadata.NewOutgoingContext(ctx, md) }

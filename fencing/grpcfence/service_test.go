@@ -45,10 +45,10 @@ var desc = grpc.ServiceDesc{
 			if err := s.RecvMsg(req); err != nil {
 				return err
 			}
-			return srv.(*accounts).watch(req.GetValue(), s) //nolint:errcheck // as generated code does
+			return srv.(*accounts).watch(req.GetValue(), s)
 		}},
 		{StreamName: "Feed", ServerStreams: true, ClientStreams: true, Handler: func(srv any, s grpc.ServerStream) error {
-			return srv.(*accounts).feed(s) //nolint:errcheck // as generated code does
+			return srv.(*accounts).feed(s)
 		}},
 	},
 }
@@ -60,7 +60,7 @@ func unary(name string) grpc.MethodDesc {
 			return nil, err
 		}
 		return by(ctx, req, &grpc.UnaryServerInfo{Server: srv, FullMethod: "/test.Accounts/" + name}, func(ctx context.Context, req any) (any, error) {
-			return wrapperspb.String("done"), srv.(*accounts).put(ctx, text(req)) //nolint:errcheck // as generated code does
+			return wrapperspb.String("done"), srv.(*accounts).put(ctx, text(req))
 		})
 	}}
 }

@@ -280,7 +280,7 @@ func BenchmarkGuard(b *testing.B) {
 	guarded := httpfence.Guard(&gate, byPath)(&handler)
 	r := httptest.NewRequestWithContext(b.Context(), http.MethodPut, "/lock/a", nil)
 	r.Header.Set(httpfence.Header, nine)
-	w := answer{}
+	w := nobody{}
 	b.ReportAllocs()
 	for b.Loop() {
 		clear(w)
@@ -291,9 +291,9 @@ func BenchmarkGuard(b *testing.B) {
 	}
 }
 
-// answer is a ResponseWriter that costs little.
-type answer http.Header
+// nobody is a ResponseWriter that costs little.
+type nobody http.Header
 
-func (a answer) Header() http.Header       { return http.Header(a) }
-func (answer) Write(b []byte) (int, error) { return len(b), nil }
-func (answer) WriteHeader(int)             {}
+func (n nobody) Header() http.Header       { return http.Header(n) }
+func (nobody) Write(b []byte) (int, error) { return len(b), nil }
+func (nobody) WriteHeader(int)             {}

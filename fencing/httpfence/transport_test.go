@@ -25,7 +25,7 @@ func shared(resource string, rev int64) fencing.Claim {
 	return fencing.Claim{Resource: resource, Token: fencing.FromRevision(rev), Mode: fencing.Shared}
 }
 
-func request(ctx context.Context, t testing.TB, method, url string, body io.Reader) *http.Request {
+func request(ctx context.Context, t *testing.T, method, url string, body io.Reader) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 var sameClaim = cmp.Options{cmpopts.IgnoreUnexported(fencing.Claim{}), cmp.Comparer(func(a, b fencing.Token) bool { return a == b })}
 
-func token(t testing.TB, text string) fencing.Token {
+func token(t *testing.T, text string) fencing.Token {
 	t.Helper()
 	tok, err := fencing.Parse(text)
 	if err != nil {
