@@ -3,6 +3,7 @@ package grpcfence_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -38,14 +39,15 @@ func TestInterceptorsKeepTheContract(t *testing.T) {
 	fencingtest.Run(t, func(tb testing.TB) fencingtest.Guard {
 		tb.Helper()
 		var gate fencing.Memory
-		var kept string // under the gate's turn
+		var kept atomic.Value // written under the gate's turn, read without
+		kept.Store("")
 		srv := &accounts{put: func(ctx context.Context, req string) error {
 			value, _, _ := strings.Cut(req, ":")
 			if value == "" {
 				return nil // Check, CheckRead or Seal: the interceptor has done it
 			}
 			// The second step, in the handler: check and write under one turn of the gate.
-			return gate.Do(ctx, func() error { kept = value; return nil })
+			return gate.Do(ctx, func() error { kept.Store(value); return nil })
 		}}
 		g := remote{serveAbout(tb, &gate, srv, func(_ context.Context, _ string, req any) string {
 			_, resource, _ := strings.Cut(text(req), ":")
@@ -54,7 +56,7 @@ func TestInterceptorsKeepTheContract(t *testing.T) {
 		return fencingtest.Guard{
 			Gate:  g,
 			Write: func(ctx context.Context, v string) error { return g.ask(ctx, put, v) },
-			Read:  func(context.Context) (string, error) { return kept, nil },
+			Read:  func(context.Context) (string, error) { return kept.Load().(string), nil },
 		}
 	})
 }

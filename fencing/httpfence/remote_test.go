@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stile-dev/stile/fencing"
@@ -50,7 +51,8 @@ func TestAGuardAndItsClientKeepTheContract(t *testing.T) {
 	fencingtest.Run(t, func(tb testing.TB) fencingtest.Guard {
 		tb.Helper()
 		var gate fencing.Memory
-		var value string // under the gate's turn
+		var kept atomic.Value // written under the gate's turn, read without
+		kept.Store("")
 		guard := httpfence.Guard(&gate, func(r *http.Request) string { return r.URL.Query().Get("about") },
 			httpfence.Seals(func(r *http.Request) bool { return r.URL.Query().Has("seal") }))
 		srv := httptest.NewServer(guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,7 +61,7 @@ func TestAGuardAndItsClientKeepTheContract(t *testing.T) {
 				return // Check, CheckRead or Seal: the guard has done it
 			}
 			// The second step, in the handler: check and write under one turn of the gate.
-			err = gate.Do(r.Context(), func() error { value = string(written); return nil })
+			err = gate.Do(r.Context(), func() error { kept.Store(string(written)); return nil })
 			if err != nil && !httpfence.Refuse(w, r, err) {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 			}
@@ -70,7 +72,7 @@ func TestAGuardAndItsClientKeepTheContract(t *testing.T) {
 		return fencingtest.Guard{
 			Gate:  g,
 			Write: func(ctx context.Context, v string) error { return g.ask(ctx, http.MethodPut, "", v) },
-			Read:  func(context.Context) (string, error) { return value, nil },
+			Read:  func(context.Context) (string, error) { return kept.Load().(string), nil },
 		}
 	})
 }
