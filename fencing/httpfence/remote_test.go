@@ -67,7 +67,9 @@ func TestAGuardAndItsClientKeepTheContract(t *testing.T) {
 			}
 		})))
 		tb.Cleanup(srv.Close)
-		client := &http.Client{Transport: httpfence.Transport(srv.Client().Transport)}
+		base := &http.Transport{MaxIdleConnsPerHost: 16} // the suite has eight at once
+		tb.Cleanup(base.CloseIdleConnections)
+		client := &http.Client{Transport: httpfence.Transport(base)}
 		g := remote{client: client, url: srv.URL + "/"}
 		return fencingtest.Guard{
 			Gate:  g,
