@@ -4,9 +4,15 @@
 //
 //	client := &http.Client{Transport: httpfence.Transport(nil)}
 //	req, err := http.NewRequestWithContext(held.Context(), http.MethodPut, url, body)
+//	...
 //	resp, err := client.Do(req)
+//	if err != nil {
+//		return err // fencing.ErrNoClaim: held.Context() was forgotten, and nothing was sent
+//	}
 //	defer resp.Body.Close()
-//	err = httpfence.Error(resp) // a *fencing.StaleError if somebody else has the hold by now
+//	if err := httpfence.Error(resp); err != nil {
+//		return err // fencing.ErrStale: somebody else has the hold by now
+//	}
 //
 //	guard := httpfence.Guard(gate, func(r *http.Request) string { return "lock/accounts/" + r.PathValue("id") })
 //	mux.Handle("PUT /accounts/{id}", guard(putAccount))
