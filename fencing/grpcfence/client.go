@@ -22,11 +22,11 @@ import (
 // hold's context, and use another connection for what needs no hold.
 func UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		ctx, err := outgoing(ctx)
+		ctx, claim, err := outgoing(ctx)
 		if err != nil {
 			return unsent(err)
 		}
-		return understand(invoke(ctx, method, req, reply, cc, opts...))
+		return understand(invoke(ctx, method, req, reply, cc, opts...), claim)
 	}
 }
 
@@ -34,15 +34,15 @@ func UnaryClientInterceptor() grpc.UnaryClientInterceptor {
 // is sent once, when the stream begins; a refusal comes from RecvMsg, as every status does.
 func StreamClientInterceptor() grpc.StreamClientInterceptor {
 	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		ctx, err := outgoing(ctx)
+		ctx, claim, err := outgoing(ctx)
 		if err != nil {
 			return nil, unsent(err)
 		}
 		s, err := open(ctx, desc, cc, method, opts...)
 		if err != nil {
-			return nil, understand(err)
+			return nil, understand(err, claim)
 		}
-		return clientStream{s}, nil
+		return clientStream{s, claim}, nil
 	}
 }
 
@@ -55,13 +55,16 @@ func unsent(err error) error {
 	return &refusal{status: status.New(code, err.Error()), cause: err}
 }
 
-type clientStream struct{ grpc.ClientStream }
+type clientStream struct {
+	grpc.ClientStream
+	claim fencing.Claim // what was sent
+}
 
-func (s clientStream) RecvMsg(m any) error { return understand(s.ClientStream.RecvMsg(m)) }
+func (s clientStream) RecvMsg(m any) error { return understand(s.ClientStream.RecvMsg(m), s.claim) }
 
-func (s clientStream) SendMsg(m any) error { return understand(s.ClientStream.SendMsg(m)) }
+func (s clientStream) SendMsg(m any) error { return understand(s.ClientStream.SendMsg(m), s.claim) }
 
 func (s clientStream) Header() (metadata.MD, error) {
 	md, err := s.ClientStream.Header()
-	return md, understand(err)
+	return md, understand(err, s.claim)
 }

@@ -105,6 +105,8 @@ func TestWhatMakesNoSenseIsLeftAsItIs(t *testing.T) {
 		"another code":      {codes.Aborted, func(*errdetails.ErrorInfo) {}, false},
 		"another domain":    {codes.FailedPrecondition, func(i *errdetails.ErrorInfo) { i.Domain = "other.example" }, false},
 		"another reason":    {codes.FailedPrecondition, func(i *errdetails.ErrorInfo) { i.Reason = "ETAG" }, false},
+		"another resource":  {codes.FailedPrecondition, func(i *errdetails.ErrorInfo) { i.Metadata["resource"] = "lock/service" }, false},
+		"another token":     {codes.FailedPrecondition, func(i *errdetails.ErrorInfo) { i.Metadata["presented"] = "6" }, false},
 		"no resource":       {codes.FailedPrecondition, func(i *errdetails.ErrorInfo) { delete(i.Metadata, "resource") }, false},
 		"no tokens":         {codes.FailedPrecondition, func(i *errdetails.ErrorInfo) { i.Metadata = nil }, false},
 		"seen is smaller":   {codes.FailedPrecondition, func(i *errdetails.ErrorInfo) { i.Metadata["seen"] = "6" }, false},

@@ -31,6 +31,8 @@
 //
 // The client interceptors turn the first four back into errors of package fencing: errors.As finds
 // the *fencing.StaleError, errors.Is the sentinel, and status.Code the code, all in the same error.
+// They leave a STALE_TOKEN as it is that isn't about the claim that they sent: a service may pass on
+// what it was told of a hold of its own.
 //
 // # Streams
 //

@@ -13,22 +13,22 @@ import (
 // Key is the metadata key that carries a claim.
 const Key = "fencing-token"
 
-// outgoing returns ctx with its claim in the metadata to send, in place of any that is there.
-func outgoing(ctx context.Context) (context.Context, error) {
+// outgoing returns ctx with its claim in the metadata to send, in place of any that is there, and the claim.
+func outgoing(ctx context.Context) (context.Context, fencing.Claim, error) {
 	claim, err := fencing.FromContext(ctx)
 	if err != nil {
-		return nil, err
+		return nil, claim, err
 	}
 	text, err := field.Format(claim)
 	if err != nil {
-		return nil, err
+		return nil, claim, err
 	}
 	md, ok := metadata.FromOutgoingContext(ctx) // a copy
 	if !ok {
 		md = metadata.MD{}
 	}
 	md.Set(Key, text)
-	return metadata.NewOutgoingContext(ctx, md), nil
+	return metadata.NewOutgoingContext(ctx, md), claim, nil
 }
 
 // incoming is the claim that the call presents. ErrNoClaim says that it presents none.

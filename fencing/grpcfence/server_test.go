@@ -97,7 +97,7 @@ func understood(raw context.Context, t *testing.T, conn func(...grpc.DialOption)
 			func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 				return open(sendRaw(ctx), desc, cc, method, opts...)
 			}))
-	ctx := fencing.NewContext(t.Context(), claim("lock/a", 1))
+	ctx := fencing.NewContext(t.Context(), claim("lock/a", 7))
 	_, stream := doWatch(ctx, client, account)
 	for _, err := range []error{doPut(ctx, client, account), stream} {
 		if want != nil && !errors.Is(err, want) || status.Code(err) == codes.OK || status.Code(err) == codes.Unknown {

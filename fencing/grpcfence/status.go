@@ -86,8 +86,8 @@ func (k kind) refuse(err error, resource string, more ...protoadapt.MessageV1) *
 	return &refusal{status: detailed, cause: err}
 }
 
-// understand returns err, as an error of package fencing too if it is a guard's refusal.
-func understand(err error) error {
+// understand returns err, as an error of package fencing too if it is a guard's refusal of sent.
+func understand(err error, sent fencing.Claim) error {
 	st, ok := status.FromError(err)
 	if err == nil || !ok {
 		return err
@@ -97,7 +97,7 @@ func understand(err error) error {
 		if !ok || info.GetDomain() != Domain {
 			continue
 		}
-		if cause := causeOf(info, st.Code()); cause != nil {
+		if cause := causeOf(info, st.Code(), sent); cause != nil {
 			return &refusal{status: st, cause: cause}
 		}
 	}
@@ -105,24 +105,24 @@ func understand(err error) error {
 }
 
 // causeOf is nil if info says nothing that package fencing has an error for.
-func causeOf(info *errdetails.ErrorInfo, code codes.Code) error {
+func causeOf(info *errdetails.ErrorInfo, code codes.Code, sent fencing.Claim) error {
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.reason == info.GetReason() && k.code == code })
 	switch {
 	case i < 0 || errors.Is(kinds[i].err, errUnknown):
 		return nil
 	case errors.Is(kinds[i].err, fencing.ErrStale):
-		return staleOf(info.GetMetadata())
+		return staleOf(info.GetMetadata(), sent)
 	default:
 		return kinds[i].err
 	}
 }
 
-// staleOf is a *fencing.StaleError, or nil if what was told makes no sense.
-func staleOf(told map[string]string) error {
-	seen, errSeen := fencing.Parse(told["seen"])
-	presented, errPresented := fencing.Parse(told["presented"])
-	if errSeen != nil || errPresented != nil || told["resource"] == "" || presented.IsZero() || presented.Compare(seen) >= 0 {
+// staleOf is a *fencing.StaleError, or nil if what was told isn't about the claim that was sent: a service
+// may pass on what it was told itself, of a hold of its own, by a service behind it.
+func staleOf(told map[string]string, sent fencing.Claim) error {
+	seen, err := fencing.Parse(told["seen"])
+	if err != nil || told["resource"] != sent.Resource || told["presented"] != sent.Token.String() || sent.Token.Compare(seen) >= 0 {
 		return nil
 	}
-	return &fencing.StaleError{Resource: told["resource"], Seen: seen, Presented: presented}
+	return &fencing.StaleError{Resource: sent.Resource, Seen: seen, Presented: sent.Token}
 }
