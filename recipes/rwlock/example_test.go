@@ -4,30 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
+	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/stile-dev/stile/recipes/recipestest"
 	"github.com/stile-dev/stile/recipes/rwlock"
 	"github.com/stile-dev/stile/recipes/session"
-	"github.com/stile-dev/stile/server"
 )
 
-// example runs f with a session on a server of its own.
+// example runs f with a session, on an etcd of the tests'. A program makes its client with clientv3.New.
 func example(f func(ctx context.Context, client *clientv3.Client, s *session.Session) error) {
-	ctx := context.Background()
-	srv, err := server.Start(ctx, server.Config{Temporary: true, ClientURLs: []string{"http://127.0.0.1:0"}, NoFsync: true})
-	if err != nil {
-		log.Fatal(err)
+	t := &exampleT{}
+	defer t.end()
+	ctx, client := context.Background(), recipestest.Namespace(t, "examples")
+	s, err := session.Open(ctx, client)
+	if err == nil {
+		err = errors.Join(f(ctx, client, s), s.Close(ctx))
 	}
-	defer srv.Close(ctx)
-	s, err := session.Open(ctx, srv.Client())
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
 	}
-	defer s.Close(ctx)
-	if err := f(ctx, srv.Client(), s); err != nil {
-		log.Fatal(err)
+}
+
+// exampleT stands for the test that an example has none of.
+type exampleT struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (*exampleT) Helper()                      {}
+func (t *exampleT) Cleanup(f func())           { t.cleanups = append(t.cleanups, f) }
+func (*exampleT) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+func (t *exampleT) end() {
+	for _, f := range t.cleanups {
+		f()
 	}
 }
 
@@ -78,8 +89,7 @@ func ExampleTryAcquireWrite() {
 		}
 		defer r.Release(ctx)
 		_, err = rwlock.TryAcquireWrite(ctx, s, "index")
-		var held *rwlock.HeldError
-		if errors.As(err, &held) {
+		if held, ok := errors.AsType[*rwlock.HeldError](err); ok {
 			fmt.Println("readers:", len(held.State.Readers))
 		}
 		state, err := rwlock.Inspect(ctx, client, "index")
