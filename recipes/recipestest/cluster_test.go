@@ -139,20 +139,6 @@ func TestAMemberThatIsFrozenOrKilled(t *testing.T) {
 	}
 }
 
-// TestTheClientOfAClusterGoesOnWithTheOthers: each member in turn is frozen, and its connections stay.
-func TestTheClientOfAClusterGoesOnWithTheOthers(t *testing.T) {
-	c := NewProcessCluster(t, 3)
-	client := c.Client()
-	for i := range c.Size() {
-		c.Process(i).Freeze()
-		eventually(t, "a put", func() bool {
-			_, err := client.Put(within(t, time.Second), "x", "v")
-			return err == nil
-		})
-		c.Process(i).Thaw()
-	}
-}
-
 func TestAMemberThatRunsCannotBeStarted(t *testing.T) {
 	fake := &fakeT{TB: t}
 	c := NewCluster(fake, 1)

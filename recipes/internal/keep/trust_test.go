@@ -18,7 +18,7 @@ import (
 	"github.com/stile-dev/stile/recipes/session"
 )
 
-var soak = flag.Duration("soak", 8*time.Second, "how long TestTrustEndsBeforeTheLease begins new rounds")
+var soak = flag.Duration("soak", 0, "how long TestTrustEndsBeforeTheLease begins new rounds; 0 is one round of each fault")
 
 const (
 	election = time.Second // the default of a cluster
