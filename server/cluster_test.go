@@ -197,7 +197,7 @@ func TestAMembersStoreNeedsACluster(t *testing.T) {
 		}
 	}
 	alone := Config{DataDir: cfgs[0].DataDir}
-	assertRefused(t.Context(), t, alone, "Cluster is not set", "a member of a larger cluster (3 members)")
+	assertRefused(t.Context(), t, alone, "no Cluster is set", "a member of a larger cluster (3 members)")
 }
 
 // TestTheStoreOfOneIsNotThatOfThree: three servers on such stores would be three clusters.

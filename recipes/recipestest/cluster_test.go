@@ -12,6 +12,7 @@ import (
 var clusters = map[string]func(testing.TB, int, ...ServerOption) *Cluster{
 	"in this process": NewCluster,
 	"in processes": func(tb testing.TB, n int, opts ...ServerOption) *Cluster {
+		tb.Helper()
 		return &NewProcessCluster(tb, n, opts...).Cluster
 	},
 }
