@@ -198,50 +198,6 @@ func TestCloseHandsOver(t *testing.T) {
 	}
 }
 
-func TestNothingHangsWhileEtcdIsAway(t *testing.T) {
-	srv := recipestest.NewServer(t)
-	s, err := session.Open(t.Context(), srv.Client(), session.CleanupTimeout(100*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	held := acquire(t, s, "x")
-	srv.Stop()
-	const grace = 250 * time.Millisecond
-	short := func() (context.Context, context.CancelFunc) {
-		return context.WithTimeout(t.Context(), 100*time.Millisecond)
-	}
-	calls := map[string]func(ctx context.Context) error{
-		"Acquire":    func(ctx context.Context) error { _, err := lock.Acquire(ctx, s, "y"); return err },
-		"TryAcquire": func(ctx context.Context) error { _, err := lock.TryAcquire(ctx, s, "y"); return err },
-		"Txn": func(ctx context.Context) error {
-			_, err := held.Txn(ctx).Then(clientv3.OpPut("k", "v")).Commit()
-			return err
-		},
-		"Inspect": func(ctx context.Context) error { _, err := lock.Inspect(ctx, srv.Client(), "y"); return err },
-	}
-	for name, call := range calls {
-		ctx, cancel := short()
-		within(t, 100*time.Millisecond+grace, name, func() {
-			if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s = %v, want an error that Is its ctx's", name, err)
-			}
-		})
-		cancel()
-	}
-	ctx, cancel := short()
-	defer cancel()
-	within(t, 200*time.Millisecond+grace, "Release", func() {
-		if err := held.Release(ctx); !errors.Is(err, session.ErrUnknownOutcome) {
-			t.Errorf("Release = %v, want ErrUnknownOutcome", err)
-		}
-	})
-	within(t, 200*time.Millisecond+grace, "Close", func() {
-		if err := s.Close(ctx); !errors.Is(err, session.ErrUnknownOutcome) {
-			t.Errorf("Close = %v, want ErrUnknownOutcome", err)
-		}
-	})
-}
-
 // TestARestartOfEtcd: leases survive it, and so do holders and waiters.
 func TestARestartOfEtcd(t *testing.T) {
 	srv := recipestest.NewServer(t)
