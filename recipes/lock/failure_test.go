@@ -173,8 +173,7 @@ func TestCloseHandsOver(t *testing.T) {
 	c := recipestest.Client(t)
 	a, b := open(t, c), open(t, c)
 	held := acquire(t, a, "x")
-	got := make(chan *lock.Held, 1)
-	go func() { got <- acquire(t, b, "x") }()
+	next := acquiring(t, b, "x")
 	waiters(t, c, "x", 1)
 	stopped := make(chan error, 1)
 	go func() { _, err := lock.Acquire(t.Context(), a, "x"); stopped <- err }()
@@ -188,11 +187,11 @@ func TestCloseHandsOver(t *testing.T) {
 	if err := <-stopped; !errors.Is(err, session.ErrClosed) {
 		t.Errorf("a waiter of the closed session: %v, want ErrClosed", err)
 	}
-	next := <-got
+	successor := next()
 	if err := held.Release(t.Context()); err != nil {
 		t.Errorf("Release after Close = %v, want nil: Close has done it", err)
 	}
-	release(t, next)
+	release(t, successor)
 	if left := keysOf(t, c); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
@@ -204,8 +203,7 @@ func TestARestartOfEtcd(t *testing.T) {
 	c := srv.Client()
 	a, b := open(t, c), open(t, c)
 	held := acquire(t, a, "x")
-	got := make(chan *lock.Held, 1)
-	go func() { got <- acquire(t, b, "x") }()
+	next := acquiring(t, b, "x")
 	waiters(t, c, "x", 1)
 	srv.Stop()
 	srv.Start()
@@ -216,7 +214,7 @@ func TestARestartOfEtcd(t *testing.T) {
 		t.Fatalf("Txn after the restart: %v", err)
 	}
 	release(t, held)
-	release(t, <-got)
+	release(t, next())
 }
 
 // TestReleasingWhenEtcdIsFull: etcd refuses every Txn with a Put then, and passing on has one.
@@ -225,8 +223,7 @@ func TestReleasingWhenEtcdIsFull(t *testing.T) {
 	c := srv.Client()
 	a, b := open(t, c), open(t, c)
 	held := acquire(t, a, "x")
-	got := make(chan *lock.Held, 1)
-	go func() { got <- acquire(t, b, "x") }()
+	next := acquiring(t, b, "x")
 	waiters(t, c, "x", 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	quit := make(chan error, 1)
@@ -239,8 +236,7 @@ func TestReleasingWhenEtcdIsFull(t *testing.T) {
 	}
 	waiters(t, c, "x", 1)
 	release(t, held)
-	next := <-got
-	release(t, next)
+	release(t, next())
 	if _, err := lock.Acquire(t.Context(), a, "x"); !errors.Is(err, rpctypes.ErrNoSpace) {
 		t.Errorf("Acquire = %v, want ErrNoSpace", err)
 	}

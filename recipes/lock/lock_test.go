@@ -43,6 +43,30 @@ func acquire(t *testing.T, s *session.Session, name string) *lock.Held {
 	return held
 }
 
+// acquiring acquires meanwhile; then waits for the lock.
+func acquiring(t *testing.T, s *session.Session, name string) (then func() *lock.Held) {
+	t.Helper()
+	type result struct {
+		held *lock.Held
+		err  error
+	}
+	got := make(chan result, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	go func() {
+		defer cancel()
+		held, err := lock.Acquire(ctx, s, name)
+		got <- result{held, err}
+	}()
+	return func() *lock.Held {
+		t.Helper()
+		r := <-got
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		return r.held
+	}
+}
+
 func release(t *testing.T, held *lock.Held) {
 	t.Helper()
 	if err := held.Release(t.Context()); err != nil {
