@@ -20,8 +20,10 @@ const (
 	grace    = 250 * time.Millisecond // what a call may take beyond its ctx
 )
 
-// outages are the ways in which etcd can be away. Each returns a client of a server, and what takes the server away.
-var outages = map[string]func(t *testing.T) (client func() *clientv3.Client, begin func()){
+// An outage is a way in which etcd can be away. It makes clients of a server, and then takes the server away.
+type outage func(t *testing.T) (client func() *clientv3.Client, begin func())
+
+var outages = map[string]outage{
 	"stopped": func(t *testing.T) (func() *clientv3.Client, func()) {
 		t.Helper()
 		srv := recipestest.NewServer(t)
@@ -51,76 +53,88 @@ var outages = map[string]func(t *testing.T) (client func() *clientv3.Client, beg
 
 // TestNoCallOutlivesItsContext: every call of session and lock returns, whatever etcd does, and says whose time ran out.
 func TestNoCallOutlivesItsContext(t *testing.T) {
-	for name, outage := range outages {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			client, begin := outage(t)
-			c := client()
-			fresh := client() // has never been connected
-			s, err := session.Open(t.Context(), c, session.CleanupTimeout(patience))
-			if err != nil {
-				t.Fatal(err)
-			}
-			second, err := session.Open(t.Context(), c, session.CleanupTimeout(patience))
-			if err != nil {
-				t.Fatal(err)
-			}
-			unused, err := session.New(fresh, session.CleanupTimeout(patience))
-			if err != nil {
-				t.Fatal(err)
-			}
-			held := acquire(t, s, "x")
-			acquire(t, second, "second")
-			waiting, stopWaiting := context.WithCancel(t.Context())
-			waiter := make(chan error, 1)
-			go func() { _, err := lock.Acquire(waiting, s, "x"); waiter <- err }()
-			working, stopWork := context.WithCancel(t.Context())
-			worker, works := make(chan error, 1), make(chan struct{})
-			go func() {
-				worker <- lock.Do(working, s, "work", func(ctx context.Context) error { close(works); <-ctx.Done(); return nil })
-			}()
-			<-works
-			waiters(t, c, "x", 1)
-			begin()
-
-			noWork := func(context.Context) error { t.Error("the work ran"); return nil }
-			bounded(t, map[string]func(ctx context.Context) error{
-				"Acquire":               func(ctx context.Context) error { _, err := lock.Acquire(ctx, s, "y"); return err },
-				"Acquire of a held one": func(ctx context.Context) error { _, err := lock.Acquire(ctx, s, "x"); return err },
-				"TryAcquire":            func(ctx context.Context) error { _, err := lock.TryAcquire(ctx, s, "z"); return err },
-				"Do":                    func(ctx context.Context) error { return lock.Do(ctx, s, "v", noWork) },
-				"TryDo":                 func(ctx context.Context) error { return lock.TryDo(ctx, s, "w", noWork) },
-				"Inspect":               func(ctx context.Context) error { _, err := lock.Inspect(ctx, c, "x"); return err },
-				"List":                  func(ctx context.Context) error { _, err := lock.List(ctx, c); return err },
-				"Start":                 unused.Start,
-				"Acquire without a lease": func(ctx context.Context) error {
-					_, err := lock.Acquire(ctx, unused, "x")
-					return err
-				},
-				"Open": func(ctx context.Context) error { _, err := session.Open(ctx, c); return err },
-				"Open of a fresh client": func(ctx context.Context) error {
-					_, err := session.Open(ctx, fresh)
-					return err
-				},
-				"Txn": func(ctx context.Context) error {
-					_, err := held.Txn(ctx).Then(clientv3.OpPut("k", "v")).Commit()
-					return err
-				},
-			})
-			within(t, grace, "ending a wait", func() {
-				stopWaiting()
-				if err := <-waiter; !errors.Is(err, context.Canceled) {
-					t.Errorf("a waiter: %v, want context.Canceled", err)
-				}
-			})
-			cleaningUp(t, held, s, func() error { stopWork(); return <-worker })
-			within(t, 2*patience+grace, "Close with a ctx that does not end", func() {
-				if err := second.Close(context.Background()); !errors.Is(err, session.ErrUnknownOutcome) {
-					t.Errorf("Close = %v, want ErrUnknownOutcome", err)
-				}
-			})
-			within(t, 2*patience+grace, "Close of a session that never had a lease", func() { _ = unused.Close(context.Background()) })
+	t.Parallel()
+	each(t, outages, func(t *testing.T, away outage) {
+		client, begin := away(t)
+		c := client()
+		s, second := impatient(t, c, true), impatient(t, c, true)
+		unused := impatient(t, client(), false) // its client was never connected
+		held := acquire(t, s, "x")
+		acquire(t, second, "second")
+		waiter := inBackground(t, func(ctx context.Context) error { _, err := lock.Acquire(ctx, s, "x"); return err })
+		waiters(t, c, "x", 1)
+		works := make(chan struct{})
+		worker := inBackground(t, func(ctx context.Context) error {
+			return lock.Do(ctx, s, "work", func(ctx context.Context) error { close(works); <-ctx.Done(); return nil })
 		})
+		<-works
+		begin()
+
+		calls := callsOf(t, c, s, held)
+		calls["Open of a fresh client"] = func(ctx context.Context) error { _, err := session.Open(ctx, client()); return err }
+		calls["Start"] = unused.Start
+		calls["Acquire without a lease"] = func(ctx context.Context) error { _, err := lock.Acquire(ctx, unused, "x"); return err }
+		bounded(t, calls)
+		within(t, grace, "ending a wait", func() {
+			if err := waiter(); !errors.Is(err, context.Canceled) {
+				t.Errorf("a waiter: %v, want context.Canceled", err)
+			}
+		})
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		unknown(t, "Do, whose ctx ended with etcd away", worker)
+		unknown(t, "Release", func() error { return held.Release(over) })
+		unknown(t, "Close", func() error { return s.Close(over) })
+		unknown(t, "Close again", func() error { return s.Close(over) })
+		unknown(t, "Close with a ctx that does not end", func() error { return second.Close(context.Background()) })
+		within(t, 2*patience+grace, "Close without a lease", func() { _ = unused.Close(context.Background()) })
+	})
+}
+
+// impatient is a session that cleans up for a moment only.
+func impatient(t *testing.T, c *clientv3.Client, start bool) *session.Session {
+	t.Helper()
+	s, err := session.New(c, session.CleanupTimeout(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if start {
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// inBackground calls, until stop ends the call's ctx.
+func inBackground(t *testing.T, call func(ctx context.Context) error) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- call(ctx) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
+
+// callsOf are all that have a ctx, except those that clean up.
+func callsOf(t *testing.T, c *clientv3.Client, s *session.Session, held *lock.Held) map[string]func(ctx context.Context) error {
+	t.Helper()
+	noWork := func(context.Context) error { t.Error("the work ran"); return nil }
+	return map[string]func(ctx context.Context) error{
+		"Open":                  func(ctx context.Context) error { _, err := session.Open(ctx, c); return err },
+		"Acquire":               func(ctx context.Context) error { _, err := lock.Acquire(ctx, s, "y"); return err },
+		"Acquire of a held one": func(ctx context.Context) error { _, err := lock.Acquire(ctx, s, "x"); return err },
+		"TryAcquire":            func(ctx context.Context) error { _, err := lock.TryAcquire(ctx, s, "z"); return err },
+		"Do":                    func(ctx context.Context) error { return lock.Do(ctx, s, "v", noWork) },
+		"TryDo":                 func(ctx context.Context) error { return lock.TryDo(ctx, s, "w", noWork) },
+		"Inspect":               func(ctx context.Context) error { _, err := lock.Inspect(ctx, c, "x"); return err },
+		"List":                  func(ctx context.Context) error { _, err := lock.List(ctx, c); return err },
+		"Txn": func(ctx context.Context) error {
+			_, err := held.Txn(ctx).Then(clientv3.OpPut("k", "v")).Commit()
+			return err
+		},
 	}
 }
 
@@ -168,21 +182,12 @@ func wantOwnEnd(t *testing.T, call string, err error) {
 	}
 }
 
-// cleaningUp calls what goes on for the cleanup timeout when its ctx has ended.
-func cleaningUp(t *testing.T, held *lock.Held, s *session.Session, endWork func() error) {
+// unknown makes a call that goes on for the cleanup timeout when its ctx has ended.
+func unknown(t *testing.T, what string, call func() error) {
 	t.Helper()
-	unknown := func(what string, call func() error) {
-		t.Helper()
-		within(t, patience+grace, what, func() {
-			if err := call(); !errors.Is(err, session.ErrUnknownOutcome) {
-				t.Errorf("%s = %v, want ErrUnknownOutcome", what, err)
-			}
-		})
-	}
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	unknown("Do, whose ctx ended with etcd away", endWork)
-	unknown("Release", func() error { return held.Release(over) })
-	unknown("Close", func() error { return s.Close(over) })
-	unknown("Close again", func() error { return s.Close(over) })
+	within(t, 2*patience+grace, what, func() {
+		if err := call(); !errors.Is(err, session.ErrUnknownOutcome) {
+			t.Errorf("%s = %v, want ErrUnknownOutcome", what, err)
+		}
+	})
 }

@@ -56,6 +56,7 @@ func TestARepeatedReleaseNeverRemovesALaterHold(t *testing.T) {
 
 // TestAReleaseCutOffIsFinishedInTheBackground: nobody waits for the lease of somebody who has let go.
 func TestAReleaseCutOffIsFinishedInTheBackground(t *testing.T) {
+	t.Parallel()
 	prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
 	p := recipestest.NewProxy(t, recipestest.Endpoint(t))
 	c := recipestest.Namespace(t, prefix, p)

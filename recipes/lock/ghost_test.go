@@ -58,26 +58,23 @@ func over(c <-chan struct{}) bool {
 // later, and stands in nobody's way.
 func TestAnAcquireCutOffLeavesNoGhost(t *testing.T) {
 	t.Parallel()
-	reached := map[string]int{} // how many requests were lost
 	var mu sync.Mutex
-	var wg sync.WaitGroup
+	reached := map[string]int{} // how many requests were lost
+	cases := map[string]func(t *testing.T){}
 	for what, try := range tries {
 		for how, happens := range mishaps {
 			for n := 1; n <= 5; n++ { // more than there are
-				name := fmt.Sprintf("%s, request %d, %s", what, n, how)
-				wg.Go(func() {
-					t.Run(name, func(t *testing.T) { // not t.Parallel, which allows one for each core
-						if try.astray(t, n, happens) {
-							mu.Lock()
-							defer mu.Unlock()
-							reached[what]++
-						}
-					})
-				})
+				cases[fmt.Sprintf("%s, request %d, %s", what, n, how)] = func(t *testing.T) {
+					if try.astray(t, n, happens) {
+						mu.Lock()
+						defer mu.Unlock()
+						reached[what]++
+					}
+				}
 			}
 		}
 	}
-	wg.Wait()
+	each(t, cases, func(t *testing.T, run func(*testing.T)) { run(t) })
 	for what := range tries {
 		if n := reached[what]; n < len(mishaps) { // each can lose its first, whatever the machine has to do
 			t.Errorf("%s: %d requests were lost, want %d at least", what, n, len(mishaps))

@@ -116,6 +116,18 @@ func eventually(t *testing.T, what string, so func() bool) {
 	}
 }
 
+// each runs the cases at once: most of their time they wait, and t.Parallel would allow one for each core.
+func each[C any](t *testing.T, cases map[string]C, run func(t *testing.T, c C)) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for name, c := range cases {
+		wg.Go(func() {
+			t.Run(name, func(t *testing.T) { run(t, c) })
+		})
+	}
+	wg.Wait()
+}
+
 func TestOneHoldsAndAnotherIsRefused(t *testing.T) {
 	c := recipestest.Client(t)
 	a, b := open(t, c), open(t, c, session.Labels(map[string]string{"role": "b"}))

@@ -23,36 +23,34 @@ type cutOff func(t *testing.T, prefix string) (holder *session.Session, separate
 // TestTheHoldEndsBeforeARivalHolds: the holder can't reach etcd any more, and at the instant at which another gets the lock it
 // has stopped believing.
 func TestTheHoldEndsBeforeARivalHolds(t *testing.T) {
-	for name, cut := range map[string]cutOff{
+	t.Parallel()
+	each(t, map[string]cutOff{
 		"connections swallowed": proxied(func(p *recipestest.Proxy) { p.Cut(recipestest.Silence) }),
 		"connections refused":   proxied(func(p *recipestest.Proxy) { p.Cut(recipestest.Reset) }),
 		"requests swallowed":    proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToServer) }),
 		"answers swallowed":     proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToClient) }),
 		"a slow answer":         slowGrant,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
-			s, separate := cut(t, prefix)
-			var holds [names]*lock.Held
-			all(t, func(ctx context.Context, i int) (err error) {
-				holds[i], err = lock.Acquire(ctx, s, fmt.Sprint(i))
-				return err
-			})
-			rival := open(t, recipestest.Namespace(t, prefix), session.TTL(300*time.Second))
-			separate()
-			all(t, func(ctx context.Context, i int) error {
-				next, err := lock.Acquire(ctx, rival, fmt.Sprint(i))
-				if err != nil {
-					return err
-				}
-				if holds[i].Context().Err() == nil || holds[i].Err() == nil {
-					return errors.New("the rival has it, and the holder believes that it has")
-				}
-				return next.Release(ctx)
-			})
+	}, func(t *testing.T, cut cutOff) {
+		prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
+		s, separate := cut(t, prefix)
+		var holds [names]*lock.Held
+		all(t, func(ctx context.Context, i int) (err error) {
+			holds[i], err = lock.Acquire(ctx, s, fmt.Sprint(i))
+			return err
 		})
-	}
+		rival := open(t, recipestest.Namespace(t, prefix), session.TTL(300*time.Second))
+		separate()
+		all(t, func(ctx context.Context, i int) error {
+			next, err := lock.Acquire(ctx, rival, fmt.Sprint(i))
+			if err != nil {
+				return err
+			}
+			if holds[i].Context().Err() == nil || holds[i].Err() == nil {
+				return errors.New("the rival has it, and the holder believes that it has")
+			}
+			return next.Release(ctx)
+		})
+	})
 }
 
 // all calls f for every name at once.
