@@ -103,7 +103,7 @@ func waiters(t *testing.T, c *clientv3.Client, name string, n int) {
 // eventually looks again and again until something is so, and fails if it doesn't come about.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
