@@ -177,6 +177,9 @@ func wantOwnEnd(t *testing.T, call string, err error) {
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errMine) {
 		t.Errorf("%s = %v, want its ctx's error and cause", call, err)
 	}
+	if !errors.Is(err, session.ErrUnavailable) {
+		t.Errorf("%s = %v, want to be told that etcd is away", call, err)
+	}
 	if errors.Is(err, lock.ErrHeld) || errors.Is(err, session.ErrLost) || errors.Is(err, session.ErrClosed) {
 		t.Errorf("%s = %v: it can't know that", call, err)
 	}

@@ -151,10 +151,10 @@ func newCutOff(t *testing.T) *cutOffParty {
 	return p
 }
 
-// isFree waits as long as a request of which nothing is heard may take, and a little.
+// isFree waits far longer than a request of which nothing is heard may take.
 func (p *cutOffParty) isFree(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	held, err := lock.Acquire(ctx, p.rival, "x")
 	if err != nil {

@@ -34,7 +34,7 @@ func open(t *testing.T, c *clientv3.Client, opts ...session.Option) *session.Ses
 
 func acquire(t *testing.T, s *session.Session, name string) *lock.Held {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	held, err := lock.Acquire(ctx, s, name)
 	if err != nil {
@@ -51,7 +51,7 @@ func acquiring(t *testing.T, s *session.Session, name string) (then func() *lock
 		err  error
 	}
 	got := make(chan result, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	go func() {
 		defer cancel()
 		held, err := lock.Acquire(ctx, s, name)

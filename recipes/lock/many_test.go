@@ -102,9 +102,10 @@ func TestOneSweepRemovesWhatCrashesLeft(t *testing.T) {
 	if left := keysOf(t, c); len(left) != n+2 {
 		t.Fatalf("%d keys, want the tails of the dead, and an entry and a tail", len(left))
 	}
-	requests := recipestest.Count(c)
+	sweeper := recipestest.Namespace(t, prefix)
+	requests := recipestest.Count(sweeper)
 	start := time.Now()
-	all, err := lock.List(t.Context(), c)
+	all, err := lock.List(t.Context(), sweeper)
 	t.Logf("%d locks swept in %v, by %d requests", n, time.Since(start).Round(time.Millisecond), requests.Total())
 	if requests.Txns.Load() > n/50 {
 		t.Errorf("%d Txns to sweep %d locks", requests.Txns.Load(), n)

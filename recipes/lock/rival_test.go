@@ -15,32 +15,33 @@ import (
 	"github.com/stile-dev/stile/recipes/session"
 )
 
-const names = 50
-
-// A cutOff is a way in which a holder loses etcd. It opens the holder's session, and returns what separates the two.
-type cutOff func(t *testing.T, prefix string) (holder *session.Session, separate func())
+// A cutOff is a way in which the holder of so many locks loses etcd. It opens the holder's session, and returns what separates the two.
+type cutOff struct {
+	locks int
+	open  func(t *testing.T, prefix string) (holder *session.Session, separate func())
+}
 
 // TestTheHoldEndsBeforeARivalHolds: the holder can't reach etcd any more, and at the instant at which another gets the lock it
 // has stopped believing.
 func TestTheHoldEndsBeforeARivalHolds(t *testing.T) {
 	t.Parallel()
 	each(t, map[string]cutOff{
-		"connections swallowed": proxied(func(p *recipestest.Proxy) { p.Cut(recipestest.Silence) }),
-		"connections refused":   proxied(func(p *recipestest.Proxy) { p.Cut(recipestest.Reset) }),
-		"requests swallowed":    proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToServer) }),
-		"answers swallowed":     proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToClient) }),
-		"a slow answer":         slowGrant,
+		"connections swallowed": {50, proxied(func(p *recipestest.Proxy) { p.Cut(recipestest.Silence) })},
+		"connections refused":   {5, proxied(func(p *recipestest.Proxy) { p.Cut(recipestest.Reset) })},
+		"requests swallowed":    {5, proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToServer) })},
+		"answers swallowed":     {5, proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToClient) })},
+		"a slow answer":         {5, slowGrant},
 	}, func(t *testing.T, cut cutOff) {
 		prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
-		s, separate := cut(t, prefix)
-		var holds [names]*lock.Held
-		all(t, func(ctx context.Context, i int) (err error) {
+		s, separate := cut.open(t, prefix)
+		holds := make([]*lock.Held, cut.locks)
+		atOnce(t, cut.locks, func(ctx context.Context, i int) (err error) {
 			holds[i], err = lock.Acquire(ctx, s, fmt.Sprint(i))
 			return err
 		})
 		rival := open(t, recipestest.Namespace(t, prefix), session.TTL(300*time.Second))
 		separate()
-		all(t, func(ctx context.Context, i int) error {
+		atOnce(t, cut.locks, func(ctx context.Context, i int) error {
 			next, err := lock.Acquire(ctx, rival, fmt.Sprint(i))
 			if err != nil {
 				return err
@@ -53,13 +54,13 @@ func TestTheHoldEndsBeforeARivalHolds(t *testing.T) {
 	})
 }
 
-// all calls f for every name at once.
-func all(t *testing.T, f func(ctx context.Context, i int) error) {
+// atOnce calls f for 0 to n-1 at once.
+func atOnce(t *testing.T, n int, f func(ctx context.Context, i int) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
-	for i := range names {
+	for i := range n {
 		wg.Go(func() {
 			if err := f(ctx, i); err != nil {
 				t.Errorf("lock %d: %v", i, err)
@@ -73,7 +74,7 @@ func all(t *testing.T, f func(ctx context.Context, i int) error) {
 }
 
 // proxied is a holder with the smallest TTL, whose whole client goes through a proxy.
-func proxied(separate func(p *recipestest.Proxy)) cutOff {
+func proxied(separate func(p *recipestest.Proxy)) func(*testing.T, string) (*session.Session, func()) {
 	return func(t *testing.T, prefix string) (*session.Session, func()) {
 		t.Helper()
 		p := recipestest.NewProxy(t, recipestest.Endpoint(t))
