@@ -15,10 +15,8 @@ import (
 	"github.com/stile-dev/stile/recipes/session"
 )
 
-const (
-	patience = 100 * time.Millisecond // of the callers, and what cleaning up has beyond it
-	grace    = 250 * time.Millisecond // what a call may take beyond its ctx
-)
+// patience is that of the callers, and what cleaning up has beyond it.
+const patience = 100 * time.Millisecond
 
 // An outage is a way in which etcd can be away. It makes clients of a server, and then takes the server away.
 type outage func(t *testing.T) (client func() *clientv3.Client, begin func())
@@ -129,8 +127,17 @@ func callsOf(t *testing.T, c *clientv3.Client, s *session.Session, held *lock.He
 		"TryAcquire":            func(ctx context.Context) error { _, err := lock.TryAcquire(ctx, s, "z"); return err },
 		"Do":                    func(ctx context.Context) error { return lock.Do(ctx, s, "v", noWork) },
 		"TryDo":                 func(ctx context.Context) error { return lock.TryDo(ctx, s, "w", noWork) },
+		"AcquireAll":            func(ctx context.Context) error { _, err := lock.AcquireAll(ctx, s, "a", "b"); return err },
 		"Inspect":               func(ctx context.Context) error { _, err := lock.Inspect(ctx, c, "x"); return err },
 		"List":                  func(ctx context.Context) error { _, err := lock.List(ctx, c); return err },
+		"Watch": func(ctx context.Context) error {
+			for _, err := range lock.Watch(ctx, c, "x") {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 		"Txn": func(ctx context.Context) error {
 			_, err := held.Txn(ctx).Then(clientv3.OpPut("k", "v")).Commit()
 			return err
@@ -177,7 +184,7 @@ func wantOwnEnd(t *testing.T, call string, err error) {
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errMine) {
 		t.Errorf("%s = %v, want its ctx's error and cause", call, err)
 	}
-	if !errors.Is(err, session.ErrUnavailable) {
+	if !errors.Is(err, session.ErrUnavailable) && call != "Watch" { // which waits for etcd to come back
 		t.Errorf("%s = %v, want to be told that etcd is away", call, err)
 	}
 	if errors.Is(err, lock.ErrHeld) || errors.Is(err, session.ErrLost) || errors.Is(err, session.ErrClosed) {
