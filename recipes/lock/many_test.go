@@ -70,10 +70,8 @@ func TestOneSessionHoldsThousands(t *testing.T) {
 	}
 	released := times(t, n, func(i int) error { return holds[i].Release(ctx) })
 	t.Logf("released in %v", released)
-	t.Logf("%d Watches, %d KeepAlives", requests.Watches.Load(), requests.KeepAlives.Load())
-	if requests.Txns.Load() != int64(3*n) || requests.Gets.Load() != 1 || requests.Grants.Load() > 0 {
-		t.Errorf("%d Txns, %d Gets, %d Grants; want %d, the one of the test, none",
-			requests.Txns.Load(), requests.Gets.Load(), requests.Grants.Load(), 3*n)
+	if requests.Txns.Load() != int64(3*n) || requests.Grants.Load() > 0 {
+		t.Errorf("%d Txns, %d Grants; want %d, none", requests.Txns.Load(), requests.Grants.Load(), 3*n)
 	}
 	if left := keysOf(t, c); len(left) > 0 {
 		t.Errorf("left behind: %d keys", len(left))
