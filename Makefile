@@ -25,7 +25,8 @@ test: ## run all tests, shuffled, under the race detector where there is a C com
 		race=; echo "without the race detector: it needs CGO_ENABLED=1 and a C compiler"; \
 	fi; \
 	set -x; go test $$race -shuffle=on -timeout=$(TIMEOUT) $(PKG)
-	go test -run '^TestThe(Model|Checker)' ./recipes/internal/line # all of it: under the race detector it takes too long
+	# All of what is cut short under the race detector.
+	go test -run '^TestThe(Model|Checker)|^TestOneSessionHoldsThousands|^TestClosedSessions' ./recipes/internal/line ./recipes/lock ./recipes/session
 
 check: fmt-diff lint tidy-diff verify portable sizes sleeps ## look at layout, lint, imports, modules and other systems
 

@@ -102,6 +102,25 @@ func TestCostOfWaiting(t *testing.T) {
 	}
 }
 
+// TestReleasingIsOneTxnHoweverLongItWasHeld: the watch on the own key may see what the release does to it, and is not taken in.
+func TestReleasingIsOneTxnHoweverLongItWasHeld(t *testing.T) {
+	const n = 300
+	s, r := counted(t, fmt.Sprintf("%s %d", t.Name(), runs.Add(1)))
+	holds := make([]*lock.Held, n)
+	times(t, n, func(i int) (err error) {
+		holds[i], err = lock.Acquire(t.Context(), s, fmt.Sprint(i))
+		return err
+	})
+	eventually(t, "each is watched and looked at", func() bool { return r.Txns.Load() == 2*n })
+	times(t, n, func(i int) error { return holds[i].Release(t.Context()) })
+	if err := s.Close(t.Context()); err != nil { // by then all has been asked that somebody wanted to ask
+		t.Error(err)
+	}
+	if r.Txns.Load() != 3*n || r.KeepAlives.Load() > 0 || r.Gets.Load() > 0 {
+		t.Errorf("%d Txns, %d KeepAlives, %d Gets; want %d, none, none", r.Txns.Load(), r.KeepAlives.Load(), r.Gets.Load(), 3*n)
+	}
+}
+
 func TestBadInputIsRefusedBeforeAnyRequest(t *testing.T) {
 	s, r := counted(t, t.Name())
 	c := recipestest.Client(t)

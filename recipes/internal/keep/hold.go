@@ -134,6 +134,9 @@ func (h *Hold) End(why error) {
 }
 
 func (h *Hold) lose(why string) {
+	if h.ctx.Err() != nil {
+		return // it may be the release that changed the key
+	}
 	h.End(fmt.Errorf("%w: %s", ErrLost, why))
 	h.lease.Check()
 }

@@ -41,7 +41,7 @@ func ReadPlaced(ctx context.Context, kv clientv3.KV, prefix string) (waiting, ho
 	}
 	s, tail := Parse(prefix, resp.Kvs)
 	if len(s) == 0 && tail != nil {
-		_ = Sweep(ctx, kv, prefix, tail.ModRevision) // whoever may only read leaves it to others
+		_ = Sweep(ctx, kv, DeadTail{prefix, tail.ModRevision}) // whoever may only read leaves it to others
 	}
 	return s, Holders(prefix, resp.Kvs), nil
 }
@@ -82,13 +82,28 @@ func since(s Standing, marks []*mvccpb.KeyValue) time.Time {
 	return at
 }
 
-// Sweep removes a tail, as it was at rev, from a line without entries.
-func Sweep(ctx context.Context, kv clientv3.KV, prefix string, rev int64) error {
-	_, err := kv.Txn(ctx).If(
-		clientv3.Compare(clientv3.ModRevision(prefix+"tail"), "=", rev),
-		clientv3.Compare(clientv3.CreateRevision(prefix+"e/"), "=", 0).WithPrefix(),
-	).Then(clientv3.OpDelete(prefix + "tail")).Commit()
-	return err
+// A DeadTail is the tail of the line under Prefix, as it was at Rev, when the line had no entries.
+type DeadTail struct {
+	Prefix string
+	Rev    int64
+}
+
+// Sweep removes tails, if they are still as they were and the lines have no entries. Many go in one Txn.
+func Sweep(ctx context.Context, kv clientv3.KV, dead ...DeadTail) error {
+	for some := range slices.Chunk(dead, perTxn) {
+		ops := make([]clientv3.Op, len(some))
+		for i, d := range some {
+			tail := d.Prefix + "tail"
+			ops[i] = clientv3.OpTxn([]clientv3.Cmp{
+				clientv3.Compare(clientv3.ModRevision(tail), "=", d.Rev),
+				clientv3.Compare(clientv3.CreateRevision(d.Prefix+"e/"), "=", 0).WithPrefix(),
+			}, []clientv3.Op{clientv3.OpDelete(tail)}, nil)
+		}
+		if _, err := kv.Txn(ctx).Then(ops...).Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Named is the line of one name, and who has its places.
@@ -105,6 +120,7 @@ func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, e
 		return nil, err
 	}
 	var lines []Named
+	var dead []DeadTail
 	for kvs := resp.Kvs; len(kvs) > 0; {
 		name, n := leading(root, kind, kvs)
 		if name != "" {
@@ -112,7 +128,7 @@ func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, e
 			s, tail := Parse(prefix, kvs[:n])
 			held := Holders(prefix, kvs[:n])
 			if len(s) == 0 && tail != nil {
-				_ = Sweep(ctx, kv, prefix, tail.ModRevision)
+				dead = append(dead, DeadTail{prefix, tail.ModRevision})
 			}
 			if len(s) > 0 || len(held) > 0 {
 				lines = append(lines, Named{name, s, held})
@@ -120,6 +136,7 @@ func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, e
 		}
 		kvs = kvs[n:]
 	}
+	_ = Sweep(ctx, kv, dead...) // whoever may only read leaves them to others
 	slices.SortFunc(lines, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
 	return lines, nil
 }

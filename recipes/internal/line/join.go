@@ -216,7 +216,7 @@ func (ln *Line) joinEmpty(ctx context.Context, lease *keep.Lease, d Details) (en
 		last = string(tail[0].Value)
 		return false, retry.Settled(ErrHeld)
 	})
-	if last != "" {
+	if errors.Is(err, ErrHeld) {
 		return nil, last, nil
 	}
 	return entry, "", err
