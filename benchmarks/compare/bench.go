@@ -14,7 +14,7 @@ import (
 // bench is where measurements happen.
 type bench struct {
 	endpoint string
-	own      bool             // nobody else uses the server
+	own      *process         // the server, if nobody else uses it; or nil
 	control  *clientv3.Client // for what is not measured
 	time     time.Duration    // of a measurement
 	say      progress
@@ -39,7 +39,7 @@ func (b *bench) name() string {
 // is left alone.
 func (b *bench) settle(ctx context.Context) error {
 	runtime.GC()
-	if !b.own {
+	if b.own == nil {
 		return nil
 	}
 	resp, err := b.control.Get(ctx, "compare")

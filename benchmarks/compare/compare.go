@@ -14,17 +14,20 @@ const measureTimeout = 3 * time.Minute
 
 // compare measures what o says. The report has what was measured even if there is an error.
 func compare(ctx context.Context, o options, say progress) (rep *report, err error) {
-	endpoint, stop, err := o.server(ctx)
-	if err != nil {
-		return nil, err
+	endpoint, own := o.endpoint, (*process)(nil)
+	if endpoint == "" {
+		if own, err = startProcess(ctx, o.dir, o.profile); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, own.close()) }()
+		endpoint = own.endpoint
 	}
-	defer func() { err = errors.Join(err, stop()) }()
 	b, hangUp, err := newBench(endpoint, o.time, say)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, hangUp()) }()
-	b.own = o.endpoint == ""
+	b.own = own
 	if o.profile != "" {
 		stop, err := profileTo(filepath.Join(o.profile, "clients.pprof"))
 		if err != nil {
@@ -39,18 +42,6 @@ func compare(ctx context.Context, o options, say progress) (rep *report, err err
 	err = o.measureAll(ctx, b, rep)
 	rep.finish()
 	return rep, err
-}
-
-// server is the one to measure on.
-func (o *options) server(ctx context.Context) (endpoint string, stop func() error, err error) {
-	if o.endpoint != "" {
-		return o.endpoint, func() error { return nil }, nil
-	}
-	p, err := startProcess(ctx, o.dir, o.profile)
-	if err != nil {
-		return "", nil, err
-	}
-	return p.endpoint, p.close, nil
 }
 
 // measureAll goes on after a measurement that failed, but not after the end of ctx.

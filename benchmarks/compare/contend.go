@@ -17,7 +17,7 @@ func (b *bench) pairs(ctx context.Context, e exclusive) (s sample, err error) {
 	defer func() { err = errors.Join(err, m.close(ctx)) }()
 	acquire := m.all()[0]
 	var took []time.Duration
-	before := int64(0)
+	var before cost
 	for begin, end := b.window(); time.Now().Before(end); {
 		start := time.Now()
 		release, err := acquire(ctx)
@@ -28,16 +28,14 @@ func (b *bench) pairs(ctx context.Context, e exclusive) (s sample, err error) {
 			return nil, err
 		}
 		if start.Before(begin) {
-			before = m.traffic.sent.Load()
+			before = b.cost(m)
 			continue
 		}
 		took = append(took, time.Since(start))
 	}
-	return sample{
-		pairP50: quantile(took, 0.5),
-		pairP99: quantile(took, 0.99),
-		sent:    float64(m.traffic.sent.Load()-before) / float64(len(took)),
-	}, nil
+	s = sample{pairP50: quantile(took, 0.5), pairP99: quantile(took, 0.99)}
+	b.cost(m).since(before).addTo(s, len(took))
+	return s, nil
 }
 
 // window is when to measure: after a while of warming up.
@@ -55,11 +53,10 @@ func (b *bench) contend(ctx context.Context, e exclusive, n int) (s sample, err 
 	defer func() { err = errors.Join(err, m.close(ctx)) }()
 	var t turns
 	begin, end := b.window()
-	before := make(chan int64, 1)
-	time.AfterFunc(time.Until(begin), func() { before <- m.traffic.sent.Load() })
-	after := make(chan int64, 1)
-	time.AfterFunc(time.Until(end), func() { after <- m.traffic.sent.Load() })
-	if err := t.loop(ctx, m.all(), end); err != nil {
+	wait := t.loop(ctx, m.all(), end)
+	before := b.costAt(ctx, m, begin)
+	used := b.costAt(ctx, m, end).since(before)
+	if err := wait(); err != nil {
 		return nil, err
 	}
 	list := t.within(begin, end)
@@ -67,19 +64,19 @@ func (b *bench) contend(ctx context.Context, e exclusive, n int) (s sample, err 
 		return nil, fmt.Errorf("nobody got it within %v", b.time)
 	}
 	over := handOvers(list)
-	return sample{
+	s = sample{
 		rate:     float64(len(list)) / b.time.Seconds(),
 		overP50:  quantile(over, 0.5),
 		overP99:  quantile(over, 0.99),
 		fairness: jain(shares(list, n)),
-		sent:     float64(<-after-<-before) / float64(len(list)),
-	}, t.check()
+	}
+	used.addTo(s, len(list))
+	return s, t.check()
 }
 
-// loop has all acquire and release until end, and waits for those who stand in line then.
-func (t *turns) loop(ctx context.Context, all []acquire, end time.Time) error {
+// loop has all acquire and release until end. wait returns when those have had their turn who stand in line then.
+func (t *turns) loop(ctx context.Context, all []acquire, end time.Time) (wait func() error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var wg sync.WaitGroup
 	for who, acquire := range all {
 		wg.Go(func() {
@@ -91,8 +88,11 @@ func (t *turns) loop(ctx context.Context, all []acquire, end time.Time) error {
 			}
 		})
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	return func() error {
+		defer cancel(nil)
+		wg.Wait()
+		return context.Cause(ctx)
+	}
 }
 
 // take is one turn.

@@ -19,9 +19,14 @@ const limit = 60 * time.Second
 
 func testBench(t *testing.T) (context.Context, *bench) {
 	t.Helper()
+	return benchOn(t, recipestest.Endpoint(t))
+}
+
+func benchOn(t *testing.T, endpoint string) (context.Context, *bench) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
-	b, hangUp, err := newBench(recipestest.Endpoint(t), 200*time.Millisecond, t.Logf)
+	b, hangUp, err := newBench(endpoint, 200*time.Millisecond, t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +36,15 @@ func testBench(t *testing.T) (context.Context, *bench) {
 
 // TestScenariosMeasureWhatTheyShow: each figure of each scenario's table, of each system.
 func TestScenariosMeasureWhatTheyShow(t *testing.T) {
+	own, err := startProcess(t.Context(), t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := own.close(); err != nil {
+			t.Error(err)
+		}
+	})
 	l := locks()
 	var name string // of the last lock
 	for system, e := range l {
@@ -41,7 +55,8 @@ func TestScenariosMeasureWhatTheyShow(t *testing.T) {
 	} {
 		for _, system := range systemNames {
 			t.Run(s.name+"/"+system, func(t *testing.T) {
-				ctx, b := testBench(t)
+				ctx, b := benchOn(t, own.endpoint)
+				b.own = own
 				got, err := b.measure(ctx, s, system)
 				if err != nil {
 					t.Fatal(err)
@@ -101,7 +116,7 @@ func TestEveryAcquisitionHasItsHandOver(t *testing.T) {
 			}
 			var turns turns
 			begin := time.Now()
-			if err := turns.loop(ctx, all, begin.Add(b.time)); err != nil {
+			if err := turns.loop(ctx, all, begin.Add(b.time))(); err != nil {
 				t.Fatal(err)
 			}
 			list := turns.within(begin, time.Now())

@@ -40,6 +40,7 @@ type parking struct {
 	exclusive
 	holder        *parties
 	waiters, pads int
+	used          cost // of the hand-overs
 }
 
 func (p *parking) measure(ctx context.Context) (s sample, err error) {
@@ -107,6 +108,7 @@ func (p *parking) addPads(ctx context.Context) (remove func(context.Context) err
 
 // handOver has it go round for the time of a measurement, and returns when nobody waits any more.
 func (p *parking) handOver(ctx context.Context, q *queue, release func(context.Context) error) (list []turn, began time.Time, err error) {
+	before := p.cost(p.meeting)
 	began = time.Now()
 	q.leave()
 	if err := release(ctx); err != nil {
@@ -116,6 +118,7 @@ func (p *parking) handOver(ctx context.Context, q *queue, release func(context.C
 	case <-time.After(p.time):
 	case <-ctx.Done():
 	}
+	p.used = p.cost(p.meeting).since(before)
 	q.last()
 	if p.pads > 0 { // they would never have it
 		q.cancel()
@@ -132,9 +135,11 @@ func (p *parking) sample(list []turn, began time.Time) sample {
 		took = list[len(list)-1].at.Sub(began)
 	}
 	over := handOvers(list)
-	return sample{
+	s := sample{
 		rate:    float64(len(list)) / took.Seconds(),
 		overP50: quantile(over, 0.5),
 		overP99: quantile(over, 0.99),
 	}
+	p.used.addTo(s, len(list))
+	return s
 }

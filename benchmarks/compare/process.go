@@ -32,7 +32,7 @@ type processConfig struct {
 type process struct {
 	endpoint string
 	cmd      *exec.Cmd
-	stdin    io.Closer // closing it asks the server to stop
+	stdin    io.WriteCloser // a line asks for the CPU time; closing it asks the server to stop
 	stdout   *bufio.Reader
 	stderr   *bytes.Buffer
 }
@@ -85,6 +85,19 @@ func (p *process) ready(ctx context.Context) error {
 	return err
 }
 
+// cpuTime is how long the server has used processors; -1 if that can't be told.
+func (p *process) cpuTime() time.Duration {
+	used := time.Duration(-1)
+	if _, err := io.WriteString(p.stdin, "\n"); err != nil {
+		return -1
+	}
+	line, err := p.stdout.ReadBytes('\n')
+	if err != nil || json.Unmarshal(line, &used) != nil {
+		return -1
+	}
+	return used
+}
+
 // close asks the server to stop, and kills it if it takes too long.
 func (p *process) close() error {
 	_ = p.stdin.Close()
@@ -129,19 +142,28 @@ func serve(config string) (err error) {
 		return err
 	}
 	defer stop()
-	asked := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		close(asked)
-	}()
-	if err := json.NewEncoder(os.Stdout).Encode(s.Endpoints()[0]); err != nil {
+	out := json.NewEncoder(os.Stdout)
+	if err := out.Encode(s.Endpoints()[0]); err != nil {
 		return err
 	}
+	asked := make(chan error, 1)
+	go func() { asked <- answer(os.Stdin, out) }()
 	select {
-	case <-asked:
+	case err = <-asked:
 	case <-s.Done():
 	}
-	return nil
+	return err
+}
+
+// answer tells the CPU time of this process for each line that comes, until in has ended.
+func answer(in io.Reader, out *json.Encoder) error {
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		if err := out.Encode(cpuTime()); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
 }
 
 // profileTo writes a CPU profile of this process until stop; none to "".

@@ -103,6 +103,8 @@ medians of 3 runs, 1s for each figure; one put takes 0.49 ms; load average 1 bef
   p99                                   -    100.00 ms
   fairness (Jain)                       -            -
   requests for each                     -            -
+  CPU for each, clients                 -            -
+  CPU for each, server                  -            -
 
 5000 waiters many
   until all stand in line          1.50 s            -
@@ -111,6 +113,8 @@ medians of 3 runs, 1s for each figure; one put takes 0.49 ms; load average 1 bef
   hand-overs                        600/s            -            >= 12x                   not measured
   hand-over, p50                  1.00 ms            -            <= 1.5x few              missed
   p99                                   -            -
+  CPU for each, clients                 -            -
+  CPU for each, server                  -            -
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the table (-want +got):\n%s", diff)

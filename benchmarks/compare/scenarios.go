@@ -37,16 +37,18 @@ const (
 
 // The keys of measures.
 const (
-	pairP50  = "pair_p50"
-	pairP99  = "pair_p99"
-	rate     = "rate"
-	overP50  = "hand_over_p50"
-	overP99  = "hand_over_p99"
-	fairness = "fairness"
-	sent     = "sent"
-	park     = "park"
-	refused  = "refused"
-	ghosts   = "ghosts"
+	cpuClients = "cpu_clients"
+	cpuServer  = "cpu_server"
+	pairP50    = "pair_p50"
+	pairP99    = "pair_p99"
+	rate       = "rate"
+	overP50    = "hand_over_p50"
+	overP99    = "hand_over_p99"
+	fairness   = "fairness"
+	sent       = "sent"
+	park       = "park"
+	refused    = "refused"
+	ghosts     = "ghosts"
 )
 
 // scenarios are all there are, in the order in which they run.
@@ -71,6 +73,8 @@ func uncontended(name string, systems map[string]exclusive, pair *goal) scenario
 			{pairP50, "acquire and release, p50", seconds, pair},
 			{pairP99, "p99", seconds, nil},
 			{sent, "requests for each", count, nil},
+			{cpuClients, "CPU for each, clients", seconds, nil},
+			{cpuServer, "CPU for each, server", seconds, nil},
 		},
 		run: func(ctx context.Context, b *bench, system string) (sample, error) {
 			return b.pairs(ctx, systems[system])
@@ -87,6 +91,8 @@ func contended(name string, systems map[string]exclusive, n int, rates *goal) sc
 			{overP99, "p99", seconds, nil},
 			{fairness, "fairness (Jain)", index, nil},
 			{sent, "requests for each", count, nil},
+			{cpuClients, "CPU for each, clients", seconds, nil},
+			{cpuServer, "CPU for each, server", seconds, nil},
 		},
 		run: func(ctx context.Context, b *bench, system string) (sample, error) {
 			return b.contend(ctx, systems[system], n)
@@ -104,6 +110,8 @@ func parked(name string, systems map[string]exclusive, n int, rates, p50 *goal) 
 			{rate, "hand-overs", perSecond, rates},
 			{overP50, "hand-over, p50", seconds, p50},
 			{overP99, "p99", seconds, nil},
+			{cpuClients, "CPU for each, clients", seconds, nil},
+			{cpuServer, "CPU for each, server", seconds, nil},
 		},
 		run: func(ctx context.Context, b *bench, system string) (sample, error) {
 			return b.park(ctx, systems[system], n)
