@@ -34,7 +34,7 @@ func (b *bench) pairs(ctx context.Context, e exclusive) (s sample, err error) {
 		took = append(took, time.Since(start))
 	}
 	s = sample{pairP50: quantile(took, 0.5), pairP99: quantile(took, 0.99)}
-	b.cost(m).since(before).addTo(s, len(took))
+	b.cost(m).addTo(s, before, len(took))
 	return s, nil
 }
 
@@ -55,7 +55,7 @@ func (b *bench) contend(ctx context.Context, e exclusive, n int) (s sample, err 
 	begin, end := b.window()
 	wait := t.loop(ctx, m.all(), end)
 	before := b.costAt(ctx, m, begin)
-	used := b.costAt(ctx, m, end).since(before)
+	after := b.costAt(ctx, m, end)
 	if err := wait(); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (b *bench) contend(ctx context.Context, e exclusive, n int) (s sample, err 
 		overP99:  quantile(over, 0.99),
 		fairness: jain(shares(list, n)),
 	}
-	used.addTo(s, len(list))
+	after.addTo(s, before, len(list))
 	return s, t.check()
 }
 

@@ -40,7 +40,7 @@ type parking struct {
 	exclusive
 	holder        *parties
 	waiters, pads int
-	used          cost // of the hand-overs
+	before, after cost // the hand-overs
 }
 
 func (p *parking) measure(ctx context.Context) (s sample, err error) {
@@ -108,7 +108,7 @@ func (p *parking) addPads(ctx context.Context) (remove func(context.Context) err
 
 // handOver has it go round for the time of a measurement, and returns when nobody waits any more.
 func (p *parking) handOver(ctx context.Context, q *queue, release func(context.Context) error) (list []turn, began time.Time, err error) {
-	before := p.cost(p.meeting)
+	p.before = p.cost(p.meeting)
 	began = time.Now()
 	q.leave()
 	if err := release(ctx); err != nil {
@@ -118,7 +118,7 @@ func (p *parking) handOver(ctx context.Context, q *queue, release func(context.C
 	case <-time.After(p.time):
 	case <-ctx.Done():
 	}
-	p.used = p.cost(p.meeting).since(before)
+	p.after = p.cost(p.meeting)
 	q.last()
 	if p.pads > 0 { // they would never have it
 		q.cancel()
@@ -140,6 +140,6 @@ func (p *parking) sample(list []turn, began time.Time) sample {
 		overP50: quantile(over, 0.5),
 		overP99: quantile(over, 0.99),
 	}
-	p.used.addTo(s, len(list))
+	p.after.addTo(s, p.before, len(list))
 	return s
 }

@@ -122,7 +122,7 @@ func (f *figure) of(system string) float64 {
 }
 
 func (f *figure) compare() {
-	if ratio := f.of(stile) / f.of(etcd); !math.IsNaN(ratio) && !math.IsInf(ratio, 0) {
+	if ratio := f.of(stile) / f.of(etcd); f.Unit != cores && !math.IsNaN(ratio) && !math.IsInf(ratio, 0) {
 		f.Ratio = &ratio
 	}
 }

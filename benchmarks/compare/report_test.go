@@ -105,6 +105,7 @@ medians of 3 runs, 1s for each figure; one put takes 0.49 ms; load average 1 bef
   requests for each                     -            -
   CPU for each, clients                 -            -
   CPU for each, server                  -            -
+  used by other processes               -            -
 
 5000 waiters many
   until all stand in line          1.50 s            -
@@ -113,8 +114,10 @@ medians of 3 runs, 1s for each figure; one put takes 0.49 ms; load average 1 bef
   hand-overs                        600/s            -            >= 12x                   not measured
   hand-over, p50                  1.00 ms            -            <= 1.5x few              missed
   p99                                   -            -
+  requests for each                     -            -
   CPU for each, clients                 -            -
   CPU for each, server                  -            -
+  used by other processes               -            -
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the table (-want +got):\n%s", diff)

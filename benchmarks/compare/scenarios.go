@@ -33,23 +33,35 @@ const (
 	perSecond unit = "/s"
 	count     unit = ""
 	index     unit = "index" // between 0 and 1
+	cores     unit = "cores" // of processors; there is no ratio of them
 )
 
 // The keys of measures.
 const (
-	cpuClients = "cpu_clients"
-	cpuServer  = "cpu_server"
 	pairP50    = "pair_p50"
 	pairP99    = "pair_p99"
 	rate       = "rate"
 	overP50    = "hand_over_p50"
 	overP99    = "hand_over_p99"
 	fairness   = "fairness"
-	sent       = "sent"
 	park       = "park"
 	refused    = "refused"
 	ghosts     = "ghosts"
+	sent       = "sent"
+	cpuClients = "cpu_clients"
+	cpuServer  = "cpu_server"
+	others     = "others"
 )
+
+// costs are what each acquisition costs, and how much the machine was disturbed.
+func costs() []measure {
+	return []measure{
+		{sent, "requests for each", count, nil},
+		{cpuClients, "CPU for each, clients", seconds, nil},
+		{cpuServer, "CPU for each, server", seconds, nil},
+		{others, "used by other processes", cores, nil},
+	}
+}
 
 // scenarios are all there are, in the order in which they run.
 func scenarios() []scenario {
@@ -69,13 +81,10 @@ func scenarios() []scenario {
 func uncontended(name string, systems map[string]exclusive, pair *goal) scenario {
 	return scenario{
 		name: name, title: "nobody else wants it",
-		measures: []measure{
+		measures: append([]measure{
 			{pairP50, "acquire and release, p50", seconds, pair},
 			{pairP99, "p99", seconds, nil},
-			{sent, "requests for each", count, nil},
-			{cpuClients, "CPU for each, clients", seconds, nil},
-			{cpuServer, "CPU for each, server", seconds, nil},
-		},
+		}, costs()...),
 		run: func(ctx context.Context, b *bench, system string) (sample, error) {
 			return b.pairs(ctx, systems[system])
 		},
@@ -85,15 +94,12 @@ func uncontended(name string, systems map[string]exclusive, pair *goal) scenario
 func contended(name string, systems map[string]exclusive, n int, rates *goal) scenario {
 	return scenario{
 		name: name, title: fmt.Sprintf("%d contenders", n),
-		measures: []measure{
+		measures: append([]measure{
 			{rate, "acquisitions", perSecond, rates},
 			{overP50, "hand-over, p50", seconds, nil},
 			{overP99, "p99", seconds, nil},
 			{fairness, "fairness (Jain)", index, nil},
-			{sent, "requests for each", count, nil},
-			{cpuClients, "CPU for each, clients", seconds, nil},
-			{cpuServer, "CPU for each, server", seconds, nil},
-		},
+		}, costs()...),
 		run: func(ctx context.Context, b *bench, system string) (sample, error) {
 			return b.contend(ctx, systems[system], n)
 		},
@@ -103,16 +109,14 @@ func contended(name string, systems map[string]exclusive, n int, rates *goal) sc
 func parked(name string, systems map[string]exclusive, n int, rates, p50 *goal) scenario {
 	return scenario{
 		name: name, title: fmt.Sprintf("%d waiters", n), long: n > 1000,
-		measures: []measure{
+		measures: append([]measure{
 			{park, "until all stand in line", seconds, nil},
 			{refused, "refused", count, none()},
 			{ghosts, "ghosts", count, none()},
 			{rate, "hand-overs", perSecond, rates},
 			{overP50, "hand-over, p50", seconds, p50},
 			{overP99, "p99", seconds, nil},
-			{cpuClients, "CPU for each, clients", seconds, nil},
-			{cpuServer, "CPU for each, server", seconds, nil},
-		},
+		}, costs()...),
 		run: func(ctx context.Context, b *bench, system string) (sample, error) {
 			return b.park(ctx, systems[system], n)
 		},

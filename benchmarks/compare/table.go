@@ -98,6 +98,8 @@ func format(u unit, v float64) string {
 		return fmt.Sprintf("%.1f/s", v)
 	case u == perSecond:
 		return fmt.Sprintf("%.0f/s", v)
+	case u == cores:
+		return fmt.Sprintf("%.1f cores", v)
 	case u == index:
 		return fmt.Sprintf("%.3f", v)
 	case v == math.Trunc(v):
