@@ -7,17 +7,18 @@ TIMEOUT  ?= 15m
 BENCH    ?= .
 COUNT    ?= 6
 FUZZTIME ?= 20s
+COMPARE  ?=
 
 # What users build on other systems, as far as it exists.
 PORTABLE := $(patsubst %,./%/...,$(wildcard recipes fencing stilefx cmd))
 
 .DEFAULT_GOAL := help
-.PHONY: help test check fmt fmt-diff lint tidy-diff verify portable sizes sleeps bench fuzz demo
+.PHONY: help test check fmt fmt-diff lint tidy-diff verify portable sizes sleeps bench microbench fuzz demo
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PKG=$(PKG) TIMEOUT=$(TIMEOUT) BENCH=$(BENCH) COUNT=$(COUNT) FUZZTIME=$(FUZZTIME)"
+	@echo "  PKG=$(PKG) TIMEOUT=$(TIMEOUT) BENCH=$(BENCH) COUNT=$(COUNT) FUZZTIME=$(FUZZTIME) COMPARE=$(COMPARE)"
 
 test: ## run all tests, shuffled, under the race detector where there is a C compiler
 	@race=-race; set -- $$(go env CC); \
@@ -61,7 +62,10 @@ sleeps:
 		$$(grep -rL --include='*_test.go' --exclude-dir='.[a-z]*' 'testing/synctest' .) || \
 		{ echo "tests wait for what they need, not for time to pass"; exit 1; }
 
-bench: ## run the benchmarks COUNT times each, for benchstat
+bench: ## compare with etcd's own recipes on one server: 8 minutes (COMPARE=--quick: one)
+	go run ./benchmarks/compare $(COMPARE)
+
+microbench: ## run the benchmarks of PKG COUNT times each, for benchstat
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 0 $(PKG)
 
 fuzz: ## run every fuzz target for FUZZTIME

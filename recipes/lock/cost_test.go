@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -179,5 +180,27 @@ func TestBadInputIsRefusedBeforeAnyRequest(t *testing.T) {
 	}
 	for _, name := range []string{"/", "a/b", "with space", "имя", "%2F", ".."} {
 		release(t, acquire(t, s, name))
+	}
+}
+
+// TestAReleaseIsNotTakenForALoss: the holder's watch on its own key may see the release, which is no reason to ask after the lease.
+func TestAReleaseIsNotTakenForALoss(t *testing.T) {
+	const n = 200
+	s, r := counted(t, fmt.Sprintf("%s %d", t.Name(), runs.Add(1)))
+	var held []*lock.Held
+	for i := range n {
+		held = append(held, acquire(t, s, strconv.Itoa(i)))
+	}
+	eventually(t, "looks after the own keys", func() bool { return r.Txns.Load() == 2*n })
+	var wg sync.WaitGroup
+	for _, h := range held {
+		wg.Go(func() { release(t, h) })
+	}
+	wg.Wait()
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if k := r.KeepAlives.Load(); k != 0 {
+		t.Errorf("%d renewals, want 0", k)
 	}
 }

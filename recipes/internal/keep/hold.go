@@ -133,9 +133,10 @@ func (h *Hold) End(why error) {
 	}
 }
 
+// lose ends a hold that was taken. One that has ended already was not: the last write was its own.
 func (h *Hold) lose(why string) {
 	if h.ctx.Err() != nil {
-		return // it may be the release that changed the key
+		return
 	}
 	h.End(fmt.Errorf("%w: %s", ErrLost, why))
 	h.lease.Check()
