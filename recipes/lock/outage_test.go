@@ -36,7 +36,7 @@ func TestASessionSurvivesAnOutageLongerThanItsTTL(t *testing.T) {
 		},
 	}, func(t *testing.T, outage func(t *testing.T) (*clientv3.Client, func(), func())) {
 		c, begin, end := outage(t)
-		s := shortLived(t, c, time.Second)
+		s := careless(t, c, time.Second)
 		held := acquire(t, s, "x")
 		waiting := acquiring(t, s, "x")
 		waiters(t, c, "x", 1)
