@@ -53,6 +53,7 @@ var outages = map[string]outage{
 func TestNoCallOutlivesItsContext(t *testing.T) {
 	t.Parallel()
 	each(t, outages, func(t *testing.T, away outage) {
+		t.Helper()
 		client, begin := away(t)
 		c := client()
 		s, second := impatient(t, c, true), impatient(t, c, true)

@@ -65,6 +65,7 @@ func TestAnAcquireCutOffLeavesNoGhost(t *testing.T) {
 		for how, happens := range mishaps {
 			for n := 1; n <= 5; n++ { // more than there are
 				cases[fmt.Sprintf("%s, request %d, %s", what, n, how)] = func(t *testing.T) {
+					t.Helper()
 					if try.astray(t, n, happens) {
 						mu.Lock()
 						defer mu.Unlock()
