@@ -34,7 +34,7 @@ func TestASessionSurvivesAnOutageLongerThanItsTTL(t *testing.T) {
 			srv := recipestest.NewServer(t)
 			return srv.Client(), srv.Stop, srv.Start
 		},
-	}, func(t *testing.T, outage func(t *testing.T) (*clientv3.Client, func(), func())) {
+	}, func(t *testing.T, outage func(t *testing.T) (*clientv3.Client, func(), func())) { //nolint:thelper // the body of a subtest
 		c, begin, end := outage(t)
 		s := careless(t, c, time.Second)
 		held := acquire(t, s, "x")

@@ -31,7 +31,7 @@ func TestTheHoldEndsBeforeARivalHolds(t *testing.T) {
 		"requests swallowed":    {5, proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToServer) })},
 		"answers swallowed":     {5, proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToClient) })},
 		"a slow answer":         {5, slowGrant},
-	}, func(t *testing.T, cut cutOff) {
+	}, func(t *testing.T, cut cutOff) { //nolint:thelper // the body of a subtest
 		prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
 		s, separate := cut.open(t, prefix)
 		holds := make([]*lock.Held, cut.locks)
