@@ -32,5 +32,7 @@
 //		}
 //	}
 //
+// A Zombie is a holder that was stopped for too long, and writes when somebody else has taken over: does the resource refuse it?
+//
 // RevokeLeaseOf, Delete and Compact do to etcd what operators and time do. Count tells what a client sends.
 package recipestest

@@ -10,7 +10,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/status"
 
+	"github.com/stile-dev/stile/fencing"
+	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/recipes/recipestest"
+	"github.com/stile-dev/stile/recipes/session"
 )
 
 // In a test, t is its *testing.T, and nothing needs to be closed.
@@ -103,6 +106,40 @@ func ExampleFaults_LateRequest() {
 	// first <nil>
 }
 
+// A holder is stopped after it has read the balance; another withdraws; then the first goes on. Does the resource refuse it?
+func ExampleZombie() {
+	t := &exampleT{}
+	defer t.end()
+	ctx := context.Background()
+	client := recipestest.Client(t)
+
+	var gate fencing.Memory // the resource
+	balance := 100
+	withdraw := func(ctx context.Context, amount int) error {
+		return gate.Do(ctx, func() error { balance -= amount; return nil })
+	}
+	account := func(work func(ctx context.Context) error) error { // a process
+		s, err := session.Open(ctx, client)
+		if err != nil {
+			return err
+		}
+		defer s.Close(ctx)
+		return lock.Do(ctx, s, "account/7", work)
+	}
+
+	recipestest.Zombie(t, client, func(pause recipestest.Pause) error {
+		return account(func(ctx context.Context) error {
+			ctx = pause(ctx)
+			return withdraw(ctx, 60)
+		})
+	}, func() error {
+		return account(func(ctx context.Context) error { return withdraw(ctx, 70) })
+	})
+	fmt.Println("balance:", balance)
+	// Output:
+	// balance: 30
+}
+
 // exampleT stands for the test that an example has none of.
 type exampleT struct {
 	testing.TB
@@ -111,6 +148,7 @@ type exampleT struct {
 
 func (*exampleT) Helper()                      {}
 func (*exampleT) Name() string                 { return "example" }
+func (*exampleT) Errorf(f string, args ...any) { fmt.Printf(f, args...) }
 func (t *exampleT) Cleanup(f func())           { t.cleanups = append(t.cleanups, f) }
 func (*exampleT) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 
