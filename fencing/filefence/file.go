@@ -69,7 +69,7 @@ func (f *File) Read(ctx context.Context) (data []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer opened.Close() //nolint:errcheck // it was only read
+	defer opened.Close()
 	if data, err = io.ReadAll(opened); err != nil {
 		return nil, f.failed("read", err)
 	}

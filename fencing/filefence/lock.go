@@ -31,7 +31,7 @@ func (f *File) locked(ctx context.Context, c fencing.Claim, act string, do func(
 	if err != nil {
 		return f.failed(act, err)
 	}
-	defer lock.Close() //nolint:errcheck // the lock goes with it
+	defer lock.Close()
 	return f.failed(act, f.admitted(ctx, c, do))
 }
 
