@@ -21,7 +21,7 @@ var _ fencing.Gate = (*File)(nil)
 type File struct {
 	path   string
 	turn   chan struct{}     // holds one value while somebody in this process has the turn
-	synced bool              // the tokens as they are were synced, with their directory; for who has the turn
+	synced tokens            // those that this File has seen synced, with their directory; for who has the turn
 	at     func(step string) // tests stop here
 }
 

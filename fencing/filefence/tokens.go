@@ -81,20 +81,18 @@ func (t tokens) with(c fencing.Claim) tokens {
 // raise has the token of an admitted claim on the disk when it returns nil. It is for who has the lock, and has just loaded t.
 func (f *File) raise(t tokens, c fencing.Claim) error {
 	raised := t.with(c)
-	dir := filepath.Dir(f.path)
-	if raised == t && f.synced {
+	if raised == t && t == f.synced {
 		return nil
 	}
 	if raised != t {
-		f.synced = false
 		if err := f.store(raised); err != nil {
 			return err
 		}
 	}
-	if err := syncDir(dir); err != nil {
+	if err := syncDir(filepath.Dir(f.path)); err != nil { // also after somebody else, who may have been killed before
 		return err
 	}
-	f.synced = true
+	f.synced = raised
 	f.at("raised")
 	return nil
 }

@@ -93,7 +93,7 @@ func keep(*object) (must bool) { return false }
 // How long to wait after a conflict, at most: from first to longest, drawn at random.
 const (
 	first   = 2 * time.Millisecond
-	longest = 500 * time.Millisecond
+	longest = 100 * time.Millisecond
 )
 
 // change writes the object with c's token until there is no conflict.
