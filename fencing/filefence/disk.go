@@ -60,7 +60,7 @@ func (f *File) produce(c fencing.Claim, write func(w io.Writer) error) (temp str
 }
 
 // swap is the replacement, by who has the lock and has raised the token.
-func (f *File) swap(temp string, c fencing.Claim) error {
+func (f *File) swap(temp string) error {
 	if _, err := regular(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -68,14 +68,13 @@ func (f *File) swap(temp string, c fencing.Claim) error {
 		return err
 	}
 	f.at("replaced")
-	f.tidy(c)
 	if err := syncDir(filepath.Dir(f.path)); err != nil {
 		return fmt.Errorf("it was replaced, but may be the old one after a power failure: %w", err)
 	}
 	return nil
 }
 
-// tidy removes what killed processes have left. One with a smaller token that still runs is refused anyway.
+// tidy removes what killed processes have left, once a token. One with a smaller token that still runs is refused anyway.
 func (f *File) tidy(c fencing.Claim) {
 	dir, prefix := filepath.Dir(f.path), filepath.Base(f.path)+".fence."
 	entries, err := os.ReadDir(dir)

@@ -17,7 +17,7 @@
 //
 //	state.json.fence         the largest tokens seen, of each mode, and the resource: {"resource":"lock/state","exclusive":"57","shared":"0"}
 //	state.json.fence.lock    empty; who reads or raises the tokens has it locked, by flock(2)
-//	state.json.fence.*.tmp   what is being written; Replace removes those that a killed process with a smaller token has left
+//	state.json.fence.*.tmp   what is being written; a larger token removes those that a killed process has left
 //
 // Never delete the first two, also when the file itself is deleted: with them the file forgets whom it must refuse.
 //

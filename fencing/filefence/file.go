@@ -119,7 +119,7 @@ func (f *File) ReplaceFunc(ctx context.Context, write func(w io.Writer) error) e
 	if err != nil {
 		return f.failed("replace", err)
 	}
-	err = f.write(ctx, "replace", func() error { return f.swap(temp, c) })
+	err = f.write(ctx, "replace", func() error { return f.swap(temp) })
 	if err != nil {
 		_ = os.Remove(temp) // gone already, if only the last sync failed
 	}

@@ -88,6 +88,7 @@ func (f *File) raise(t tokens, c fencing.Claim) error {
 		if err := f.store(raised); err != nil {
 			return err
 		}
+		f.tidy(c)
 	}
 	if err := syncDir(filepath.Dir(f.path)); err != nil { // also after somebody else, who may have been killed before
 		return err

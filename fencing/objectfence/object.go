@@ -18,8 +18,8 @@ var _ fencing.Gate = (*Object)(nil)
 //
 // The errors of its methods are those of fencing.FromContext; a *fencing.StaleError (ErrStale); fencing.ErrShared for a write by a shared
 // claim; fencing.ErrBadClaim if the object belongs to another resource; ctx.Err(); and the store's. Nothing was written then, except after
-// fencing.ErrUnknownOutcome, of which nobody knows. What was sent then can still come to the object, but not after a later Seal
-// or Replace.
+// fencing.ErrUnknownOutcome, of which nobody knows. What was sent then can still come to the object, but not after the next holder's
+// Seal, nor after a later Replace.
 type Object struct {
 	store Store
 	key   string
