@@ -3,7 +3,6 @@ package fakeetcd
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -101,15 +100,4 @@ func (o *oldLeader) renew(id int64, answer func(ttl int64)) {
 	}
 	o.expiry[id] = time.Now().Add(time.Duration(o.ttl[id]) * time.Second)
 	answer(o.ttl[id])
-}
-
-// Expiries tells when each lease runs out.
-func (s *Server) Expiries() map[int64]time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at := make(map[int64]time.Time, len(s.leases))
-	for id, l := range s.leases {
-		at[id] = l.expiry
-	}
-	return maps.Clone(at)
 }
