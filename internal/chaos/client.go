@@ -118,7 +118,7 @@ func (p *process) work(ctx context.Context, work Workload) {
 	all.Wait()
 	w := &Worker{process: p, Rand: rand.New(rand.NewPCG(p.cfg.Seed, 1<<32))}
 	for _, s := range p.shared {
-		w.closeSession(s)
+		w.closeSession(s, 0)
 	}
 }
 

@@ -40,6 +40,9 @@ var kinds = []*kind{
 	{name: "requests lost", lane: laneNetwork, weight: 2, least: 100 * ms, most: 2000 * ms, inTTLs: true, inflict: loseRequests},
 	{name: "requests late", lane: laneNetwork, weight: 3, least: 100 * ms, most: 2000 * ms, inTTLs: true, inflict: lateRequests},
 	{name: "answers slow", lane: laneNetwork, weight: 2, least: time.Second, most: 5 * time.Second, inflict: slowAnswers},
+	{name: "requests late, on lost connections", lane: laneNetwork, weight: 4, least: 500 * ms, most: 3 * time.Second, inflict: orphans},
+	{name: "answers slow, then none", lane: laneNetwork, weight: 2, least: 2000 * ms, most: 3000 * ms, inTTLs: true, inflict: fade},
+	{name: "answers slow, connections reset", lane: laneNetwork, weight: 2, least: time.Second, most: 5 * time.Second, inflict: slowResets},
 	{name: "connections reset", lane: laneNetwork, weight: 2, least: 200 * ms, most: 3 * time.Second, inflict: resets},
 
 	{name: "lease revoked", lane: laneOperator, weight: 2, inflict: revoke},
@@ -237,9 +240,53 @@ func lateRequests(r *round, a *act) error {
 }
 
 func slowAnswers(r *round, a *act) error {
-	// A renewal may take a sixth of the TTL before it is given up, so that far it does most harm.
-	d := pick(a.rand, 20*ms, 200*ms, r.plan.TTL/7, r.plan.TTL/7, 2*time.Second)
+	d := pick(a.rand, 20*ms, 200*ms, r.slowest(), 2*time.Second)
 	return network(r, a, func(p *proxy.Proxy) { p.Delay(proxy.ToClient, d) }, func(p *proxy.Proxy) { p.Delay(proxy.ToClient, 0) })
+}
+
+// slowest is what a renewal just bears: a sixth of the TTL, then it is given up.
+func (r *round) slowest() time.Duration { return r.plan.TTL / 7 }
+
+// orphans has requests arrive when who sent them has made new connections.
+func orphans(r *round, a *act) error {
+	f, m := r.hit(a)
+	for until := time.Now().Add(a.lasts); time.Now().Before(until) && r.ctx.Err() == nil; {
+		m.each(func(p *proxy.Proxy) { p.Hold(proxy.ToServer) })
+		sleep(r.ctx, 50*ms+upTo(a.rand, 300*ms))
+		m.each(func(p *proxy.Proxy) {
+			p.Orphan(300*ms + upTo(a.rand, time.Second))
+			p.Release(proxy.ToServer)
+		})
+		sleep(r.ctx, 300*ms+upTo(a.rand, time.Second))
+	}
+	r.end(f)
+	return nil
+}
+
+// fade slows the answers as far as renewals bear it, and then lets none through: who counts from the answers counts wrongly then.
+func fade(r *round, a *act) error {
+	f, m := r.hit(a)
+	m.each(func(p *proxy.Proxy) { p.Delay(proxy.ToClient, r.slowest()) })
+	sleep(r.ctx, r.plan.TTL/2+upTo(a.rand, r.plan.TTL/2))
+	m.each(func(p *proxy.Proxy) { p.Hold(proxy.ToServer) })
+	sleep(r.ctx, a.lasts-r.plan.TTL/2)
+	m.heal()
+	r.end(f)
+	return nil
+}
+
+// slowResets loses answers, and is slow to tell what became of the requests.
+func slowResets(r *round, a *act) error {
+	f, m := r.hit(a)
+	d := pick(a.rand, 50*ms, 100*ms, 200*ms)
+	m.each(func(p *proxy.Proxy) { p.Delay(proxy.ToClient, d) })
+	for until := time.Now().Add(a.lasts); time.Now().Before(until) && r.ctx.Err() == nil; {
+		sleep(r.ctx, d+upTo(a.rand, 4*d))
+		m.lose()
+	}
+	m.heal()
+	r.end(f)
+	return nil
 }
 
 func resets(r *round, a *act) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/internal/chaos/check"
 	"github.com/stile-dev/stile/internal/chaos/history"
+	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/recipes/session"
 )
 
@@ -32,14 +33,19 @@ type holding struct {
 	watch  sync.WaitGroup
 	done   chan struct{}
 	belief history.Belief
+
+	// byContext holders never call Err, which notices by itself that a lease has run out, and so trust the context alone.
+	byContext bool
 }
 
-// hold begins to look at a hold that was acquired by op.
-func (w *Worker) hold(op *history.Op, h *session.Hold) *holding {
-	token, _ := h.Token().Int64()
+// hold begins to look at a hold that was acquired by op. It asks the hold each time, so that it would notice if that were exchanged.
+func (w *Worker) hold(op *history.Op, held *lock.Held) *holding {
+	token, _ := held.Token().Int64()
 	return w.observe(&holding{
-		name: op.Name, token: token, key: h.Claims()[0].Key,
-		err: h.Err, ctx: h.Context(), txn: h.Txn,
+		name: op.Name, token: token, key: held.Claims()[0].Key,
+		err: func() error { return held.Err() },
+		ctx: held.Context(),
+		txn: func(ctx context.Context) clientv3.Txn { return held.Txn(ctx) },
 	})
 }
 
@@ -55,6 +61,10 @@ func (w *Worker) holdIn(op *history.Op, ctx context.Context) (*holding, error) {
 
 func (w *Worker) observe(h *holding) *holding {
 	h.Worker, h.done = w, make(chan struct{})
+	h.byContext = w.Rand.IntN(3) == 0
+	if h.byContext {
+		h.txn = nil // it calls Err as well
+	}
 	at := history.Now()
 	h.belief = history.Belief{
 		Who: w.cfg.Who, Recipe: w.cfg.Workload, Name: h.name, Token: h.token, Key: h.key, From: at, Err: at, Context: at,
@@ -67,16 +77,27 @@ func (w *Worker) observe(h *holding) *holding {
 func (h *holding) look() {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
+	lost := false
 	for {
 		at := history.Now() // before it is looked at: then it was still so
-		held, open := h.err() == nil, h.ctx.Err() == nil
-		if held {
+		var err error
+		if !h.byContext {
+			err = h.err()
+		}
+		open := h.ctx.Err() == nil
+		switch {
+		case h.byContext:
+		case errors.Is(err, session.ErrLost):
+			lost = true
+		case err == nil && lost && h.belief.Revived == 0:
+			h.belief.Revived = at
+		}
+		if err == nil && !h.byContext {
 			h.belief.Err = at
 		}
 		if open {
 			h.belief.Context = at
-		}
-		if !held && !open {
+		} else if err != nil || h.byContext {
 			return
 		}
 		select {
@@ -99,8 +120,16 @@ func (h *holding) stop() {
 
 // believes looks at the hold, as a call of its own.
 func (h *holding) believes(ctx context.Context) bool {
-	op := h.begin(ctx, history.Op{Kind: history.Check, Name: h.name, Token: h.token})
-	if err := h.err(); err != nil {
+	kind := history.Check
+	if h.byContext {
+		kind = history.Context
+	}
+	op := h.begin(ctx, history.Op{Kind: kind, Name: h.name, Token: h.token})
+	err := context.Cause(h.ctx)
+	if !h.byContext {
+		err = h.err()
+	}
+	if err != nil {
 		h.end(ctx, op, history.Fail, err)
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stile-dev/stile/internal/chaos/check"
@@ -83,12 +84,17 @@ func (locks) got(ctx, wait context.Context, w *Worker, op *history.Op, held *loc
 		w.end(wait, op, history.Fail, err)
 		return
 	}
-	h := w.hold(op, held.Hold)
+	h := w.hold(op, held)
 	op.Token, op.Key = h.token, h.key
 	w.end(wait, op, history.OK, nil)
 	h.work(ctx)
+	var late sync.WaitGroup
+	if h.txn != nil && h.Rand.IntN(4) == 0 { // another goroutine writes, and nobody has told it to stop
+		late.Go(func() { h.write(ctx) })
+	}
 	h.stop()
 	w.release(h.name, h.token, held.Release)
+	late.Wait()
 }
 
 // work is what is done while the lock is held: mostly little, sometimes as long as it lasts.

@@ -34,40 +34,41 @@ func (s sessions) once(ctx context.Context, w *Worker) {
 		return
 	}
 	w.end(opening, op, history.OK, nil)
+	id := op.ID
 	work, stop := context.WithCancelCause(ctx)
 	var others sync.WaitGroup
 	for i := range w.Rand.IntN(3) {
 		w := w.fork(i)
 		others.Go(func() {
-			for work.Err() == nil && s.locked(work, w, ses) {
+			for work.Err() == nil && s.locked(work, w, ses, id) {
 				sleep(work, w.upTo(2*w.cfg.Pause+1))
 			}
 		})
 	}
-	s.locked(work, w, ses)
+	s.locked(work, w, ses, id)
 	if w.Rand.IntN(2) == 0 { // in half of the cases the session is closed under whoever uses it
 		stop(stopped{history.Now()})
 		others.Wait()
 	}
-	w.closeSession(ses)
+	w.closeSession(ses, id)
 	stop(stopped{history.Now()})
 	others.Wait()
 }
 
 // locked acquires a lock, and is false when that is not possible any more.
-func (s sessions) locked(ctx context.Context, w *Worker, ses *session.Session) bool {
+func (s sessions) locked(ctx context.Context, w *Worker, ses *session.Session, id int64) bool {
 	wait, cancel := context.WithTimeout(ctx, w.patience())
 	defer cancel()
-	op := w.begin(wait, history.Op{Kind: history.Acquire, Name: w.name()})
+	op := w.begin(wait, history.Op{Kind: history.Acquire, Name: w.name(), Session: id})
 	held, err := lock.Acquire(wait, ses, op.Name)
 	s.got(ctx, wait, w, op, held, err)
 	return err == nil
 }
 
-func (w *Worker) closeSession(ses *session.Session) {
+func (w *Worker) closeSession(ses *session.Session, id int64) {
 	ctx, cancel := context.WithTimeout(context.Background(), pick(w.Rand, time.Millisecond, requestTime))
 	defer cancel()
-	op := w.begin(ctx, history.Op{Kind: history.Close})
+	op := w.begin(ctx, history.Op{Kind: history.Close, Session: id})
 	if err := ses.Close(ctx); err != nil {
 		w.end(ctx, op, history.Unknown, err)
 		return

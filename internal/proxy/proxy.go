@@ -102,6 +102,18 @@ func (p *Proxy) Hold(dir Direction) { p.ways[dir].change(func(w *way) { w.held =
 // Release lets through what Hold has kept, in order, and all that follows.
 func (p *Proxy) Release(dir Direction) { p.ways[dir].change(func(w *way) { w.held = false }) }
 
+// Orphan resets the clients' side of all connections, while what was sent in them and has not reached the server yet arrives d
+// later. So a request gets there when its sender has long been told that the connection broke, and may have sent others. Hold keeps
+// requests back until then.
+func (p *Proxy) Orphan(d time.Duration) {
+	p.mu.Lock()
+	for l := range p.links {
+		l.orphan(d)
+	}
+	p.mu.Unlock()
+	p.ways[ToServer].change(func(*way) {})
+}
+
 // Delay has bytes of a direction arrive d after they were sent, those on the way included; 0 ends that.
 func (p *Proxy) Delay(dir Direction, d time.Duration) {
 	p.ways[dir].change(func(w *way) { w.delay = d })
@@ -192,6 +204,8 @@ func (p *Proxy) Close() error {
 type link struct {
 	client *net.TCPConn
 
+	late atomic.Int64 // how much later than otherwise its bytes arrive, in ns
+
 	mu     sync.Mutex
 	server *net.TCPConn // nil until it is connected
 	ended  bool
@@ -207,6 +221,18 @@ func (l *link) connect(server *net.TCPConn) bool {
 	}
 	l.server = server
 	return true
+}
+
+// orphan resets the client's connection alone.
+func (l *link) orphan(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || l.server == nil {
+		return
+	}
+	l.late.Store(int64(d))
+	_ = l.client.SetLinger(0)
+	_ = l.client.Close()
 }
 
 // reset ends both connections with a TCP reset.
@@ -252,15 +278,16 @@ func (w *way) change(f func(*way)) {
 	w.changed = make(chan struct{})
 }
 
-// await returns when what was sent at the given time may go on, or false if done is closed first.
-func (w *way) await(sent time.Time, done <-chan struct{}) bool {
+// await returns when what was sent at the given time may go on, or false if the link ends first.
+func (w *way) await(sent time.Time, l *link) bool {
 	for {
 		w.mu.Lock()
 		held, delay, changed := w.held, w.delay, w.changed
 		w.mu.Unlock()
 		var due <-chan time.Time // never, while it is held
-		if !held {
-			left := time.Until(sent.Add(delay))
+		late := time.Duration(l.late.Load())
+		if !held || late > 0 { // who holds bytes holds those of connections that there are
+			left := time.Until(sent.Add(delay + late))
 			if left <= 0 {
 				return true
 			}
@@ -269,7 +296,7 @@ func (w *way) await(sent time.Time, done <-chan struct{}) bool {
 		select {
 		case <-due:
 		case <-changed:
-		case <-done:
+		case <-l.done:
 			return false
 		}
 	}
@@ -294,7 +321,7 @@ func (w *way) carry(l *link, src io.Reader, dst *net.TCPConn) {
 	reader.Go(func() { w.read(l, src, queue) })
 	gone := false // the receiver is; then the sender goes on until it notices
 	for c := range queue {
-		if !gone && w.await(c.sent, l.done) {
+		if !gone && w.await(c.sent, l) {
 			if len(c.bytes) == 0 {
 				_ = dst.CloseWrite()
 			} else if _, err := dst.Write(c.bytes); err != nil {

@@ -27,6 +27,9 @@ func (o *oracle) beliefs() {
 }
 
 func (o *oracle) belief(b history.Belief) {
+	if b.Revived != 0 {
+		o.v.violate("M6", b.Name, b.Revived, "client %d believed in token %d again, after it had been told that the hold was lost", b.Client, b.Token)
+	}
 	l := o.lives[tokenOf{b.Name, b.Token}]
 	if l == nil || l.end == 0 {
 		return // M4 tells of the first

@@ -127,7 +127,7 @@ func (o *oracle) steps() []porcupine.Operation {
 			if r, called := o.released[tokenOf{op.Name, op.Token}]; !called || r.Result != history.OK {
 				add(op, lose, op.Call, o.ended(op))
 			}
-		case op.Kind == history.Release && op.Result == history.OK, op.Kind == history.Write && op.Result == history.OK,
+		case op.Kind == history.Release && o.released[tokenOf{op.Name, op.Token}].Result == history.OK, op.Kind == history.Write && op.Result == history.OK,
 			op.Kind == history.Check && op.Result == history.OK && !o.excused(op):
 			add(op, op.Kind, op.Call, op.Return)
 		case op.Kind == history.Write && op.Result == history.Unknown:

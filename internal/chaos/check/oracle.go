@@ -45,6 +45,11 @@ type tokenOf struct {
 	token int64
 }
 
+type sessionOf struct {
+	history.Who
+	id int64
+}
+
 // An oracle knows who owned what at each revision.
 type oracle struct {
 	h      *history.History
@@ -58,20 +63,44 @@ type oracle struct {
 	written []write
 
 	released map[tokenOf]history.Op // what clients gave back
+	closed   map[sessionOf]history.Op
 }
 
 func newOracle(h *history.History, layout Layout, v *Verdict) *oracle {
 	o := &oracle{
 		h: h, layout: layout, v: v,
 		live: map[string][]*life{}, owners: map[string][]*life{},
-		lives: map[tokenOf]*life{}, byKey: map[string]*life{}, released: map[tokenOf]history.Op{},
+		lives: map[tokenOf]*life{}, byKey: map[string]*life{}, released: map[tokenOf]history.Op{}, closed: map[sessionOf]history.Op{},
 	}
 	for _, op := range h.Ops {
-		if op.Kind == history.Release {
+		switch op.Kind {
+		case history.Release:
 			o.released[tokenOf{op.Name, op.Token}] = op
+		case history.Close:
+			o.closed[sessionOf{op.Who, op.Session}] = op
+		}
+	}
+	for _, op := range h.Ops {
+		if c, ok := o.closed[sessionOf{op.Who, op.Session}]; ok && op.Session != 0 && acquires(op) && op.Result == history.OK {
+			o.closing(op, c)
 		}
 	}
 	return o
+}
+
+// closing notes that the session of a hold was closed, which gives it back, perhaps before its holder does.
+func (o *oracle) closing(op, c history.Op) {
+	id := tokenOf{op.Name, op.Token}
+	r, called := o.released[id]
+	if called && r.Return != 0 && r.Return < c.Call {
+		return
+	}
+	if !called {
+		r = op
+		r.Kind, r.Call = history.Release, c.Call
+	}
+	r.Call, r.Result = min(r.Call, c.Call), history.Unknown
+	o.released[id] = r
 }
 
 // replay goes through the events, a revision at a time.

@@ -22,9 +22,10 @@ const (
 	Acquire = "acquire" // waits
 	Try     = "try"     // doesn't wait
 	Release = "release"
-	Write   = "write" // into etcd, in a transaction guarded by the hold
-	Store   = "store" // into a store outside etcd, that has a gate
-	Check   = "check" // does it believe that it holds?
+	Write   = "write"   // into etcd, in a transaction guarded by the hold
+	Store   = "store"   // into a store outside etcd, that has a gate
+	Check   = "check"   // does it believe that it holds?
+	Context = "context" // has its context not ended? A process that has just been stopped may not know it yet
 )
 
 // What a call came to.
@@ -67,8 +68,9 @@ type Belief struct {
 	Token   int64  `json:"tok"`
 	Key     string `json:"key"`
 	From    Time   `json:"from"`
-	Err     Time   `json:"err"` // Err was nil
-	Context Time   `json:"ctx"` // the hold's context had not ended
+	Err     Time   `json:"err"`           // Err was nil
+	Context Time   `json:"ctx"`           // the hold's context had not ended
+	Revived Time   `json:"rev,omitempty"` // Err was nil again after it had said that the hold was lost; 0: never
 	Cause   string `json:"cause,omitempty"`
 }
 
