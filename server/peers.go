@@ -37,6 +37,11 @@ func (n *node) servePeers(lg *zap.Logger) error {
 		return nil
 	}
 	info := n.settings.peerTLS(lg)
+	if u.Scheme == "https" { // NewListener would keep the port of one that has no good certificate
+		if _, err := info.ServerConfig(); err != nil {
+			return fmt.Errorf("peer TLS: %w", err)
+		}
+	}
 	l, err := rafthttp.NewListener(*u, &info)
 	if err != nil {
 		return fmt.Errorf("listen %s for members: %w", u.Host, bindReason(err))
