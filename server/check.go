@@ -3,13 +3,12 @@ package server
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
-
-	"go.etcd.io/etcd/server/v3/embed"
 )
 
 const (
@@ -25,6 +24,7 @@ type settings struct {
 	Config
 	clients []*url.URL
 	http    *url.URL // nil when off
+	peer    *url.URL // to listen on; nil without a cluster
 }
 
 // check returns all that is wrong with cfg at once.
@@ -39,7 +39,7 @@ func check(cfg Config) (settings, error) {
 		u, err := s.parseURL("HTTPURL", s.HTTPURL)
 		s.http, errs = u, append(errs, err)
 	}
-	errs = append(errs, s.checkStorage(), s.checkTLS(), s.checkTimes(), s.checkLimits())
+	errs = append(errs, s.checkCluster(), s.checkStorage(), s.checkTLS(), s.checkTimes(), s.checkLimits())
 	if s.HTTPGateway && s.HTTPURL == "" {
 		errs = append(errs, errors.New("HTTPGateway needs HTTPURL, the address to serve it on"))
 	}
@@ -49,6 +49,11 @@ func check(cfg Config) (settings, error) {
 func withDefaults(c Config) Config {
 	if len(c.ClientURLs) == 0 {
 		c.ClientURLs = []string{DefaultClientURL}
+	}
+	if len(c.Cluster) > 0 {
+		c.Cluster = maps.Clone(c.Cluster)
+		setDefault(&c.PeerURL, c.Cluster[c.Name])
+		setDefault(&c.ElectionTimeout, ClusterElectionTimeout)
 	}
 	setDefault(&c.ElectionTimeout, DefaultElectionTimeout)
 	setDefault(&c.HeartbeatInterval, max(c.ElectionTimeout/10, time.Millisecond).Truncate(time.Millisecond))
@@ -128,31 +133,37 @@ func (s *settings) checkLimits() error {
 	return errors.Join(errs...)
 }
 
-// parseURL reads an address to listen on, and refuses one that lets strangers in.
+// parseURL reads an address to listen on for clients, and refuses one that lets strangers in.
 func (s *settings) parseURL(field, raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	if err != nil { // it quotes the URL, which may hold a password
-		return nil, fmt.Errorf("%s: a URL that can't be parsed: want http://host:port or https://host:port", field)
-	}
-	port, perr := strconv.ParseUint(u.Port(), 10, 16)
-	bare := url.URL{Scheme: u.Scheme, Host: u.Host}
+	u, err := parseAddress(field, raw)
 	switch {
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", perr != nil, *u != bare:
-		return nil, fmt.Errorf("%s %q: want http://host:port or https://host:port", field, u.Redacted())
+	case err != nil:
+		return nil, err
 	case u.Scheme == "https" && s.CertFile == "":
 		return nil, fmt.Errorf("%s %s: https needs CertFile and KeyFile", field, raw)
 	case isLoopback(u.Hostname()) || s.AllowInsecure || u.Scheme == "https" && s.ClientCAFile != "":
-		u.Host = net.JoinHostPort(u.Hostname(), strconv.FormatUint(port, 10))
 		return u, nil
 	}
 	return nil, fmt.Errorf("%s %s: others than this machine reach this address, and everybody who connects may read and write everything: "+
 		"use https with ClientCAFile so that clients need a certificate, or set AllowInsecure if you trust that network", field, raw)
 }
 
+// parseAddress reads a scheme, a host and a port.
+func parseAddress(field, raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil { // it quotes the URL, which may hold a password
+		return nil, fmt.Errorf("%s: a URL that can't be parsed: want http://host:port or https://host:port", field)
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	bare := url.URL{Scheme: u.Scheme, Host: u.Host}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || err != nil || *u != bare {
+		return nil, fmt.Errorf("%s %q: want http://host:port or https://host:port", field, u.Redacted())
+	}
+	u.Host = net.JoinHostPort(u.Hostname(), strconv.FormatUint(port, 10))
+	return u, nil
+}
+
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
-
-// nominalPeerURL stands in etcd's member list. Nobody listens there: a single member has no peers.
-const nominalPeerURL = embed.DefaultListenPeerURLs

@@ -8,7 +8,8 @@ import (
 // The defaults of [Config].
 const (
 	DefaultClientURL            = "http://127.0.0.1:2379"
-	DefaultElectionTimeout      = 100 * time.Millisecond
+	DefaultElectionTimeout      = 100 * time.Millisecond // of a member that is alone
+	ClusterElectionTimeout      = time.Second            // of a member of a cluster
 	DefaultCompactionHistory    = time.Hour
 	DefaultQuotaBytes           = 2 << 30
 	DefaultMaxRequestBytes      = 3 << 19 // 1.5 MiB
@@ -41,8 +42,40 @@ type Config struct {
 	// Requests from web pages of another origin are refused. Default: false.
 	HTTPGateway bool
 
-	// AllowInsecure permits addresses that other machines reach without client certificates: anybody
-	// who can connect may then read and write everything. Default: false.
+	// Cluster makes the server a member of a cluster: the members by name, this one included, each with
+	// the URL at which the others reach it ("http://host:port" or "https://host:port"). Every member is
+	// given the same. Once a member has a store, that knows the cluster, and Cluster is used no more.
+	// Default: none, a member that is alone and has no peer listener.
+	Cluster map[string]string
+
+	// Name is this member's name in Cluster: required with it, and only with it.
+	Name string
+
+	// PeerURL is the address to listen on for the other members, where it isn't the one at which they
+	// reach this one: another interface, a proxy in between. With https it needs PeerCertFile,
+	// PeerKeyFile and PeerCAFile; without, a host that others than this machine reach needs
+	// AllowInsecure, and so does such a host in Cluster. Default: the URL of Name in Cluster.
+	PeerURL string
+
+	// Join says that the cluster exists, and that this member was added to it (clientv3's MemberAdd)
+	// before it starts for the first time. Cluster then names the members that the cluster has now.
+	// Default: false, all members of Cluster start for the first time, together.
+	Join bool
+
+	// ClusterToken tells clusters apart that were made with the same Cluster: give a new one to a
+	// cluster that is made anew on the addresses of an old one, so that a member of the old one can't
+	// meddle. The same for all members. Default: none.
+	ClusterToken string
+
+	// PeerCertFile and PeerKeyFile are the certificate and key (PEM) that this member shows the others,
+	// those that connect to it and those that it connects to, read again at each handshake. The
+	// certificate must be good for both sides (serverAuth and clientAuth) and for the addresses that
+	// this member connects from. PeerCAFile holds the certificates (PEM) of the authorities of members.
+	// All three with https, or none. Default: none, no TLS.
+	PeerCertFile, PeerKeyFile, PeerCAFile string
+
+	// AllowInsecure permits addresses that other machines reach without certificates: anybody who can
+	// connect may then read and write everything. Default: false.
 	AllowInsecure bool
 
 	// CertFile and KeyFile are the server's certificate and key (PEM), read again at each handshake.
@@ -55,7 +88,10 @@ type Config struct {
 
 	// ElectionTimeout is how long a follower waits for its leader, 5 ms to 50 s, whole milliseconds.
 	// A single member elects itself within it when it starts. The smallest lease TTL is 1.5 times
-	// ElectionTimeout, rounded up to whole seconds. Default: DefaultElectionTimeout (so 1 s).
+	// ElectionTimeout, rounded up to whole seconds. Default: DefaultElectionTimeout (so 1 s) for a
+	// member that is alone. With Cluster: ClusterElectionTimeout (so 2 s), since a leader that is slow for
+	// a moment, or a network that is, must not cost an election. The same for all members. More than
+	// 1 s needs sessions with a larger margin than theirs by default.
 	ElectionTimeout time.Duration
 
 	// HeartbeatInterval is the unit of raft's time, whole milliseconds, at most a fifth of

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -100,5 +101,72 @@ func TestLimitsReachEtcd(t *testing.T) {
 	}
 	if lease.TTL != 2 {
 		t.Errorf("the smallest TTL is %d s, want 1.5 election timeouts, rounded up: 2", lease.TTL)
+	}
+}
+
+func TestABadClusterIsRefused(t *testing.T) {
+	ok := Config{DataDir: "d", Name: "a", Cluster: map[string]string{"a": "http://127.0.0.1:2380", "b": "http://127.0.0.1:2382"}}
+	with := func(change func(*Config)) Config { c := ok; c.Cluster = maps.Clone(c.Cluster); change(&c); return c }
+	at := func(url string) Config { return with(func(c *Config) { c.Cluster["b"] = url }) }
+	secure := func(change func(*Config)) Config {
+		return with(func(c *Config) {
+			c.Cluster = map[string]string{"a": "https://a.example:2380", "b": "https://b.example:2380"}
+			c.PeerCertFile, c.PeerKeyFile, c.PeerCAFile = "c.pem", "k.pem", "ca.pem"
+			change(c)
+		})
+	}
+	for _, test := range []struct {
+		want string // "" when it is fine
+		cfg  Config
+	}{
+		{"", ok},
+		{"", with(func(c *Config) { c.PeerURL = "http://127.0.0.1:9999" })},
+		{"", secure(func(*Config) {})},
+		{"", secure(func(c *Config) { c.PeerURL = "https://0.0.0.0:2380" })},
+		{"", with(func(c *Config) { c.Cluster["b"], c.AllowInsecure = "http://192.0.2.1:2380", true })},
+		{"Name \"\": want a name that is in Cluster", with(func(c *Config) { c.Name = "" })},
+		{"Name \"x\": want a name that is in Cluster", with(func(c *Config) { c.Name = "x" })},
+		{"Cluster needs DataDir", with(func(c *Config) { c.DataDir, c.Temporary = "", true })},
+		{"without '=' and ','", with(func(c *Config) { c.Cluster["b,c=d"] = "http://127.0.0.1:1" })},
+		{"without '=' and ','", with(func(c *Config) { c.Cluster[""] = "http://127.0.0.1:1" })},
+		{"Cluster: b \"ftp://127.0.0.1:2382\": want http://host:port", at("ftp://127.0.0.1:2382")},
+		{"Cluster: b: a URL that can't be parsed", at("http://me:secret@127.0.0.1:%zz")},
+		{"port 0", at("http://127.0.0.1:0")},
+		{"a and b have the same URL", at("http://127.0.0.1:2380")},
+		{"pass for a member", at("http://192.0.2.1:2380")},
+		{"pass for a member", with(func(c *Config) { c.PeerURL = "http://0.0.0.0:2380" })},
+		{"https needs PeerCertFile", at("https://127.0.0.1:2382")},
+		{"go together", with(func(c *Config) { c.PeerCertFile = "c.pem" })},
+		{"go together", secure(func(c *Config) { c.PeerCAFile = "" })},
+		{"PeerURL is not https", secure(func(c *Config) { c.PeerURL = "http://127.0.0.1:2380" })},
+		{"Name needs Cluster", Config{DataDir: "d", Name: "a"}},
+		{"PeerURL needs Cluster", Config{DataDir: "d", PeerURL: "http://127.0.0.1:2380"}},
+		{"Join needs Cluster", Config{DataDir: "d", Join: true}},
+		{"ClusterToken needs Cluster", Config{DataDir: "d", ClusterToken: "x"}},
+		{"PeerCAFile needs Cluster", Config{DataDir: "d", PeerCAFile: "ca.pem"}},
+	} {
+		_, err := New(test.cfg)
+		switch {
+		case test.want == "" && err != nil:
+			t.Errorf("New(%+v): %v", test.cfg, err)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("New(%+v): %v, want an error about %q", test.cfg, err, test.want)
+		case err != nil && strings.Contains(err.Error(), "secret"):
+			t.Errorf("the error tells a password: %v", err)
+		}
+	}
+}
+
+// TestTheElectionTimeoutByDefault: 100 ms would have a cluster elect whenever a machine is busy.
+func TestTheElectionTimeoutByDefault(t *testing.T) {
+	for want, cfg := range map[time.Duration]Config{
+		DefaultElectionTimeout: {DataDir: "d"},
+		ClusterElectionTimeout: {DataDir: "d", Name: "a", Cluster: map[string]string{"a": "http://127.0.0.1:2380"}},
+		time.Minute / 2:        {DataDir: "d", Name: "a", Cluster: map[string]string{"a": "http://127.0.0.1:2380"}, ElectionTimeout: time.Minute / 2},
+	} {
+		got, err := check(cfg)
+		if err != nil || got.ElectionTimeout != want {
+			t.Errorf("check(%+v): %v, %v, want %v", cfg, got.ElectionTimeout, err, want)
+		}
 	}
 }

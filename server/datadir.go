@@ -19,19 +19,18 @@ import (
 // lockName is the file that a running server keeps locked in its data directory.
 const lockName = "stile.lock"
 
-var errLargerCluster = errors.New("the store belongs to a member of a larger cluster")
-
 // dataDir is a directory that is ours alone until release.
 type dataDir struct {
 	path      string
 	temporary bool
+	alone     bool // the store of a larger cluster is refused
 	lock      *fileutil.LockedFile
 }
 
 // openDataDir makes the directory and takes it. etcd itself would wait for ever, without a word, for
 // one that is in use.
 func openDataDir(s settings) (*dataDir, error) {
-	d := &dataDir{path: s.DataDir, temporary: s.Temporary}
+	d := &dataDir{path: s.DataDir, temporary: s.Temporary, alone: len(s.Cluster) == 0}
 	if err := d.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("data directory %s: %w", d.path, err), d.release())
 	}
@@ -54,18 +53,18 @@ func (d *dataDir) open() (err error) {
 	if err != nil {
 		return reason(err)
 	}
-	return prepareDatabase(filepath.Join(d.path, "member"))
+	return prepareDatabase(filepath.Join(d.path, "member"), d.alone)
 }
 
 // prepareDatabase tells whether an etcd that knows nothing of our lock has the database open, whether it
-// isn't one, and whether it is that of a larger cluster. If there is none yet it is made: etcd would do
+// isn't one, and whether it is that of a larger cluster when the member is to be alone. If there is none yet it is made: etcd would do
 // that in a goroutine whose panic nobody can catch. An empty file is what a full disk left of it.
-func prepareDatabase(member string) error {
+func prepareDatabase(member string, alone bool) error {
 	path, haveLog := filepath.Join(member, "snap", "db"), wal.Exist(filepath.Join(member, "wal"))
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.Size() > 0:
-		err = probeDatabase(path)
+		err = probeDatabase(path, alone)
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 	case haveLog:
 		return nil // etcd must see that the database got lost
@@ -84,12 +83,15 @@ func prepareDatabase(member string) error {
 	return nil
 }
 
-func probeDatabase(path string) error {
+func probeDatabase(path string, alone bool) error {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: time.Millisecond})
 	if err != nil {
 		return err
 	}
-	return errors.Join(db.View(refuseOthers), db.Close())
+	if alone {
+		err = db.View(refuseOthers)
+	}
+	return errors.Join(err, db.Close())
 }
 
 // refuseOthers refuses the store of a cluster with other voters, before etcd gets in touch with them:

@@ -1,11 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"runtime"
 	"strings"
@@ -17,8 +16,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
-
-const memberName = "stile"
 
 // membersInterval is how often a server that isn't ready looks whether it waits for other members.
 const membersInterval = 200 * time.Millisecond
@@ -35,24 +32,25 @@ func (n *node) startEtcd(ctx context.Context, s *Server) (err error) {
 	if n.etcd, err = s.guard.start(cfg); err != nil {
 		return fmt.Errorf("etcd in %s: %w", n.dir.path, err)
 	}
+	if n.peers != nil {
+		n.peers.open(s.log, n.etcd.Server)
+	}
 	return n.awaitReady(ctx)
 }
 
-// awaitReady waits for ever if other members are needed to elect a leader; so it looks for them. Most
-// such stores were refused before etcd started, but not that of a learner, nor one whose log alone
-// knows of the others yet.
+// awaitReady waits for ever if other members are needed to elect a leader and don't come. A member that
+// is to be alone looks for them. Most such stores were refused before etcd started, but not that of a
+// learner, nor one whose log alone knows of the others yet.
 func (n *node) awaitReady(ctx context.Context) error {
 	look := time.NewTicker(membersInterval)
 	defer look.Stop()
 	for {
-		for _, m := range n.etcd.Server.Cluster().Members() {
-			if m.ID != n.etcd.Server.MemberID() && !m.IsLearner {
-				return fmt.Errorf("etcd in %s: %w", n.dir.path, errLargerCluster)
-			}
+		if len(n.settings.Cluster) == 0 && n.otherVoters() > 0 {
+			return fmt.Errorf("etcd in %s: %w", n.dir.path, errLargerCluster)
 		}
 		select {
 		case <-n.etcd.Server.ReadyNotify():
-			return interrupted(ctx)
+			return cmp.Or(interrupted(ctx), n.refuseAlone())
 		case <-n.etcd.Server.StopNotify():
 			return errors.New("etcd stopped while starting; its log says why")
 		case <-ctx.Done():
@@ -64,17 +62,14 @@ func (n *node) awaitReady(ctx context.Context) error {
 
 func (n *node) etcdConfig(log *zap.Logger) *embed.Config {
 	c := embed.NewConfig()
-	c.Name, c.Dir = memberName, n.dir.path
+	c.Dir = n.dir.path
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log)
 	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
-	peer, _ := url.Parse(nominalPeerURL) // a constant
-	c.AdvertisePeerUrls = []url.URL{*peer}
+	n.settings.membership(c, log)
 	c.AdvertiseClientUrls = nil
-	for _, l := range n.clients {
-		c.AdvertiseClientUrls = append(c.AdvertiseClientUrls, l.url)
+	for i, l := range n.clients {
+		c.AdvertiseClientUrls = append(c.AdvertiseClientUrls, n.settings.advertised(l.url, n.settings.clients[i]))
 	}
-	c.InitialCluster = c.InitialClusterFromName(memberName)
-	c.InitialClusterToken = rand.Text() // so that no two stores share a cluster id
 	c.EnableGRPCGateway = false
 	n.limits(c)
 	c.ClientTLSInfo = tlsInfo(n.settings.Config, log)
@@ -98,6 +93,41 @@ func tlsInfo(c Config, log *zap.Logger) transport.TLSInfo {
 		CertFile: c.CertFile, KeyFile: c.KeyFile,
 		TrustedCAFile: c.ClientCAFile, ClientCertAuth: c.ClientCAFile != "",
 		Logger: log,
+	}
+}
+
+// maxHandOver bounds how long a leader that stops waits for another to take over.
+const maxHandOver = time.Second
+
+// stopEtcd hands leadership over if there is somebody to take it, so that the others needn't wait for an
+// election, and stops.
+func (n *node) stopEtcd() {
+	if n.etcd != nil {
+		n.handOver()
+	}
+	if n.peers != nil {
+		n.peers.refuse()
+	}
+	if n.etcd != nil {
+		n.etcd.Server.HardStop()
+		n.etcd.Close()
+	}
+	if n.peers != nil {
+		n.peers.close()
+	}
+}
+
+// handOver gives up when an election would hardly take longer. etcd would wait for 5 s and two elections,
+// also for a member that hangs, or that has just stopped itself.
+func (n *node) handOver() {
+	done := make(chan struct{})
+	n.serving.Go(func() {
+		defer close(done)
+		_ = n.etcd.Server.TryTransferLeadershipOnShutdown() // or the others elect one
+	})
+	select {
+	case <-done:
+	case <-time.After(min(n.settings.ElectionTimeout/2, maxHandOver)):
 	}
 }
 

@@ -23,6 +23,7 @@ type node struct {
 
 	clients      []listener
 	httpListener *listener
+	peers        *peers // nil without a cluster
 	dir          *dataDir
 	etcd         *embed.Etcd
 
@@ -51,6 +52,9 @@ func startNode(ctx context.Context, s *Server) (started *node, err error) {
 		return nil, err
 	}
 	if err := n.listen(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.servePeers(s.log); err != nil {
 		return nil, err
 	}
 	if n.dir, err = openDataDir(s.settings); err != nil {
@@ -131,9 +135,7 @@ func (n *node) stop() error {
 	if n.httpListener != nil {
 		_ = n.httpListener.Close()
 	}
-	if n.etcd != nil {
-		n.etcd.Close()
-	}
+	n.stopEtcd()
 	n.serving.Wait()
 	if n.dir == nil {
 		return nil

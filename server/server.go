@@ -68,9 +68,10 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Start returns once the server serves, or with an error after which nothing is left of the attempt.
-// ctx bounds the start only; etcd's reading of a large store can't be interrupted, so an ended ctx is
-// obeyed after it.
+// Start returns once the server serves, or with an error after which nothing is left of the attempt. A
+// member of a cluster serves when most members run, so it waits for them: start them at one time.
+// ctx bounds the start only; etcd's reading of a large store can't be interrupted, nor its questions to
+// the members of a cluster that it joins (up to 10 s each), so an ended ctx is obeyed after it.
 func (s *Server) Start(ctx context.Context) error {
 	ctx, finish, err := s.begin(ctx)
 	if err != nil {
@@ -157,6 +158,25 @@ func (s *Server) DataDir() string {
 		return n.dir.path
 	}
 	return s.settings.DataDir
+}
+
+// MemberID returns the id of this member in the cluster, as Client's MemberList shows it; 0 before Start
+// has returned.
+func (s *Server) MemberID() uint64 {
+	if n := s.running(); n != nil {
+		return uint64(n.etcd.Server.MemberID())
+	}
+	return 0
+}
+
+// Leader returns the id of the member that this one follows, which may be itself; 0 when it knows of no
+// leader, and before Start has returned. What it knows may be old: a leader that was cut off takes up to
+// two election timeouts to notice. The leader's Client moves leadership, with MoveLeader.
+func (s *Server) Leader() uint64 {
+	if n := s.running(); n != nil {
+		return n.etcd.Server.Lead()
+	}
+	return 0
 }
 
 // Done is closed when the server no longer serves, because Close was called or because it failed.

@@ -26,7 +26,14 @@ import (
 const serveHelp = `Run an etcd server, until SIGINT or SIGTERM.
 
 It listens on this machine alone. An address that others reach needs --cert-file, --key-file and
---client-ca-file, or --allow-insecure on a network that is trusted.`
+--client-ca-file, or --allow-insecure on a network that is trusted.
+
+With --cluster it is one of several that stand in for each other: give each the same --cluster, a --name
+of its own, and --peer-cert-file, --peer-key-file and --peer-ca-file where the addresses are not those of
+this machine alone. Start them at one time: each waits until most of them run. See docs/cluster.md.`
+
+// patience is how long the other members may take to come before people are told whom this one waits for.
+const patience = 3 * time.Second
 
 // startTimeout is how long a server may take to read its data.
 const startTimeout = 10 * time.Minute
@@ -42,12 +49,13 @@ type serveOptions struct {
 func newServe() *cobra.Command {
 	var o serveOptions
 	cmd := &cobra.Command{
-		Use:     "serve (--data-dir DIR | --temporary)",
-		Short:   "Run an etcd server",
-		Long:    serveHelp,
-		Example: "  stile serve --data-dir /var/lib/stile\n  stile serve --temporary --listen http://127.0.0.1:0",
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+		Use:   "serve (--data-dir DIR | --temporary)",
+		Short: "Run an etcd server",
+		Long:  serveHelp,
+		Example: "  stile serve --data-dir /var/lib/stile\n  stile serve --temporary --listen http://127.0.0.1:0\n" +
+			"  stile serve --data-dir a --listen http://127.0.0.1:2379 --name a --cluster a=http://127.0.0.1:2380,b=http://127.0.0.1:2382,c=http://127.0.0.1:2384",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	o.addFlags(cmd)
 	return cmd
@@ -64,7 +72,17 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&c.KeyFile, "key-file", "", "server key `FILE` (PEM)")
 	f.StringVar(&c.ClientCAFile, "client-ca-file", "", "`FILE` of the authorities whose clients are let in (PEM)")
 	f.BoolVar(&c.AllowInsecure, "allow-insecure", false, "let everybody who can connect read and write everything")
-	f.DurationVar(&c.ElectionTimeout, "election-timeout", server.DefaultElectionTimeout, "1.5 of it is the smallest TTL, in whole seconds")
+	f.StringToStringVar(&c.Cluster, "cluster", nil, "be a member of a cluster: `NAME=URL,...`, where the members reach each other")
+	f.Lookup("cluster").DefValue = "" // not []
+	f.StringVar(&c.Name, "name", "", "which of the cluster's members this one is")
+	f.StringVar(&c.PeerURL, "peer-url", "", "`URL` to listen on for the other members (default: its own in --cluster)")
+	f.BoolVar(&c.Join, "join", false, "the cluster exists, and this member was added to it")
+	f.StringVar(&c.ClusterToken, "cluster-token", "", "tells this cluster from an earlier one at the same addresses")
+	f.StringVar(&c.PeerCertFile, "peer-cert-file", "", "certificate `FILE` to show the other members (PEM)")
+	f.StringVar(&c.PeerKeyFile, "peer-key-file", "", "its key `FILE` (PEM)")
+	f.StringVar(&c.PeerCAFile, "peer-ca-file", "", "`FILE` of the authorities of the members (PEM)")
+	f.DurationVar(&c.ElectionTimeout, "election-timeout", 0, fmt.Sprintf("1.5 of it is the smallest TTL, in whole seconds (default %v, in a cluster %v)",
+		server.DefaultElectionTimeout, server.ClusterElectionTimeout))
 	f.DurationVar(&c.CompactionHistory, "history", server.DefaultCompactionHistory, "how long old revisions are kept")
 	f.Int64Var(&c.QuotaBytes, "quota-bytes", server.DefaultQuotaBytes, "size that the database may reach")
 	f.BoolVar(&o.json, "json", false, "print JSON lines")
@@ -90,6 +108,8 @@ func (o *serveOptions) run(cmd *cobra.Command) error {
 	ctx, cancel := untilSignal(cmd.Context())
 	defer cancel()
 	started, goOn := false, func() bool { return true }
+	waiting := o.sayWaiting(cmd.ErrOrStderr())
+	defer waiting.Stop()
 	err := app.Run(ctx,
 		fx.StartTimeout(startTimeout),
 		serverfx.Server(o.server),
@@ -100,6 +120,7 @@ func (o *serveOptions) run(cmd *cobra.Command) error {
 		}),
 		fx.Invoke(func(lc fx.Lifecycle, s *server.Server) {
 			lc.Append(fx.StartHook(func() error {
+				waiting.Stop()
 				started = goOn()
 				return say.ready(s)
 			}))
@@ -113,6 +134,15 @@ func (o *serveOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	return say.stopped()
+}
+
+// sayWaiting tells people in a while, unless it is stopped, why the server doesn't serve yet.
+func (o *serveOptions) sayWaiting(out io.Writer) *time.Timer {
+	return time.AfterFunc(patience, func() {
+		if n := len(o.server.Cluster); n > 1 {
+			_, _ = fmt.Fprintf(out, "stile: waiting until most of the %d members run and reach each other\n", n)
+		}
+	})
 }
 
 // giveUp ends the start of s when ctx ends before goOn is called: it may take as long as it likes, waiting for the other members of a
@@ -129,6 +159,15 @@ func inFlags(err error) string {
 	return strings.NewReplacer(
 		"\n", "; ",
 		"set AllowInsecure", "give --allow-insecure",
+		"PeerCertFile", "--peer-cert-file",
+		"PeerKeyFile", "--peer-key-file",
+		"PeerCAFile", "--peer-ca-file",
+		"PeerURL", "--peer-url",
+		"Name needs", "--name needs",
+		"Name \"", "--name \"",
+		"Join needs", "--join needs",
+		"ClusterToken", "--cluster-token",
+		"Cluster", "--cluster",
 		"ClientURLs", "--listen",
 		"HTTPGateway", "--http-gateway",
 		"HTTPURL", "--http",

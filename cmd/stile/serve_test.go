@@ -83,6 +83,11 @@ func TestServeSaysWhatIsInItsWay(t *testing.T) {
 		{exitUsage, "--listen \"foo\": want http://host:port", []string{"--temporary", "--listen", "foo", "--history", "1ms"}},
 		{exitUsage, "--cert-file and --key-file go together", []string{"--temporary", "--cert-file", "x"}},
 		{exitUsage, "--client-ca-file needs --cert-file and --key-file", []string{"--temporary", "--client-ca-file", "x"}},
+		{exitUsage, "--cluster needs --data-dir", []string{"--temporary", "--cluster", "a=" + endpoint, "--name", "a"}},
+		{exitUsage, "--name needs --cluster", []string{"--temporary", "--name", "a"}},
+		{exitUsage, "--name \"b\": want a name that is in --cluster", []string{"--data-dir", dir, "--cluster", "a=" + endpoint, "--name", "b"}},
+		{exitUsage, "give --allow-insecure", []string{"--data-dir", dir, "--cluster", "a=http://192.0.2.1:2380", "--name", "a"}},
+		{exitUsage, "--peer-cert-file, --peer-key-file and --peer-ca-file go together", []string{"--data-dir", dir, "--cluster", "a=" + endpoint, "--name", "a", "--peer-ca-file", "x"}},
 	} {
 		r := stile(t, nil, append([]string{"serve"}, c.args...)...)
 		if r.code != c.code || !strings.Contains(r.stderr, c.want) || strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
