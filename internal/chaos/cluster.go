@@ -9,11 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/internal/proxy"
 )
 
 // A cluster is the servers of a run: stile serve, each in a process of its own.
@@ -29,7 +31,8 @@ type member struct {
 	cluster  *cluster
 	args     []string
 	dir      string
-	endpoint string // http://host:port
+	endpoint string       // http://host:port
+	peers    *proxy.Proxy // through which the other members reach it; nil if there are none
 	disk     *smallDisk
 
 	mu   sync.Mutex
@@ -39,47 +42,83 @@ type member struct {
 // startTime is how long a server may take to serve.
 const startTime = 30 * time.Second
 
-// freePort finds one that nobody listens on.
-func freePort() (int, error) {
+// freeURL finds one that nobody listens on.
+func freeURL() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	defer l.Close()
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fmt.Errorf("listening on %v", l.Addr())
-	}
-	return addr.Port, nil
+	return "http://" + l.Addr().String(), l.Close()
 }
 
-// startCluster starts one server on data in dir.
-func startCluster(ctx context.Context, program, dir string, slow *throttle, smallDisk bool) (*cluster, error) {
+// startCluster starts that many servers on data in dir.
+func startCluster(ctx context.Context, program, dir string, members int, slow *throttle, smallDisk bool) (*cluster, error) {
 	c := &cluster{program: program, slow: slow}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
+	err := c.lay(dir, members, smallDisk)
+	if err == nil {
+		err = c.startAll(ctx)
 	}
-	m := &member{cluster: c, dir: filepath.Join(dir, "member-0"), endpoint: fmt.Sprintf("http://127.0.0.1:%d", port)}
-	if err := os.MkdirAll(m.dir, 0o700); err != nil {
-		return nil, err
+	var client *clientv3.Client
+	if err == nil {
+		client, err = connect(c.endpoints()...)
 	}
-	if smallDisk {
-		if m.disk, err = mountSmall(m.dir, diskSize); err != nil {
-			return nil, err
-		}
-	}
-	m.args = []string{"serve", "--data-dir", filepath.Join(m.dir, "data"), "--listen", m.endpoint, "--json"}
-	c.members = append(c.members, m)
-	if err := m.start(ctx); err != nil {
-		return nil, errors.Join(err, c.close())
-	}
-	client, err := connect(m.endpoint)
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	c.admin = &Admin{client}
 	return c, nil
+}
+
+// lay makes the members, and gives them places. Each is reached by the others through a proxy.
+func (c *cluster) lay(dir string, members int, smallDisk bool) error {
+	var peers []string
+	for i := range members {
+		m := &member{cluster: c, dir: filepath.Join(dir, fmt.Sprintf("member-%d", i))}
+		c.members = append(c.members, m)
+		if err := os.MkdirAll(m.dir, 0o700); err != nil {
+			return err
+		}
+		if smallDisk {
+			var err error
+			if m.disk, err = mountSmall(m.dir, diskSize); err != nil {
+				return err
+			}
+		}
+		var err error
+		if m.endpoint, err = freeURL(); err != nil {
+			return err
+		}
+		m.args = []string{"serve", "--data-dir", filepath.Join(m.dir, "data"), "--listen", m.endpoint, "--json"}
+		if members == 1 {
+			return nil
+		}
+		listen, err := freeURL()
+		if err != nil {
+			return err
+		}
+		if m.peers, err = proxy.Listen(listen); err != nil {
+			return err
+		}
+		name := fmt.Sprintf("m%d", i)
+		peers = append(peers, name+"="+m.peers.URL())
+		m.args = append(m.args, "--name", name, "--peer-url", listen)
+	}
+	for _, m := range c.members {
+		m.args = append(m.args, "--cluster", strings.Join(peers, ","), "--cluster-token", filepath.Base(dir))
+	}
+	return nil
+}
+
+func (c *cluster) startAll(ctx context.Context) error {
+	errs := make(chan error, len(c.members))
+	for _, m := range c.members {
+		go func() { errs <- m.start(ctx) }()
+	}
+	var all []error
+	for range c.members {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
 }
 
 // diskSize is enough for a run's data: etcd's logs alone are 64 MiB each.
@@ -138,6 +177,9 @@ func (c *cluster) close() error {
 		if p := m.process(); p != nil {
 			p.kill()
 		}
+		if m.peers != nil {
+			errs = append(errs, m.peers.Close())
+		}
 		if m.disk != nil {
 			errs = append(errs, m.disk.unmount())
 		}
@@ -145,56 +187,15 @@ func (c *cluster) close() error {
 	return errors.Join(errs...)
 }
 
-// requestLimit bounds the harness's own requests to etcd.
-const requestLimit = 10 * time.Second
-
-// compact forgets all history up to rev, which the tap has.
-func (a *Admin) compact(ctx context.Context, rev int64) error {
-	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+// leader is the member that leads, as far as can be told; otherwise any.
+func (c *cluster) leader(ctx context.Context) *member {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_, err := a.etcd.Compact(ctx, rev)
-	if errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, rpctypes.ErrFutureRev) {
-		return nil
-	}
-	return err
-}
-
-// leases is how many there are: 0, or what is left within a time in which those of dead clients must end.
-func (a *Admin) leases(ctx context.Context, within time.Duration) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, within+requestLimit)
-	defer cancel()
-	for until := time.Now().Add(within); ; {
-		resp, err := a.etcd.Leases(ctx)
-		if err != nil {
-			return 0, err
-		}
-		if len(resp.Leases) == 0 || time.Now().After(until) || !sleep(ctx, 100*time.Millisecond) {
-			return len(resp.Leases), nil
+	for _, m := range c.members {
+		st, err := c.admin.etcd.Status(ctx, m.endpoint)
+		if err == nil && st.Leader == st.Header.MemberId {
+			return m
 		}
 	}
-}
-
-// below is the keys that begin with root.
-func (a *Admin) below(ctx context.Context, root string) (keys []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestLimit)
-	defer cancel()
-	resp, err := a.etcd.Get(ctx, root, clientv3.WithPrefix(), clientv3.WithKeysOnly())
-	if err != nil {
-		return nil, err
-	}
-	for _, kv := range resp.Kvs {
-		keys = append(keys, string(kv.Key))
-	}
-	return keys, nil
-}
-
-// revision is etcd's newest one.
-func (a *Admin) revision(ctx context.Context) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestLimit)
-	defer cancel()
-	resp, err := a.etcd.Get(ctx, "\x00", clientv3.WithFromKey(), clientv3.WithLimit(1), clientv3.WithCountOnly())
-	if err != nil {
-		return 0, err
-	}
-	return resp.Header.Revision, nil
+	return c.members[0]
 }

@@ -29,6 +29,9 @@ type Plan struct {
 	FullDisk bool          // on a small disk, that is filled
 	LeastOps float64       // acquisitions a second without faults, or the round is not valid
 
+	// Discard keeps nothing of a round that failed.
+	Discard bool
+
 	// ClientProgram is what the clients run; "" is this program.
 	ClientProgram string
 }
@@ -41,6 +44,13 @@ func DefaultPlan(workload string) Plan {
 		Pause: 40 * time.Millisecond, Hold: 2 * time.Second, Long: 8,
 		Faults: 45 * time.Second, Gap: 3 * time.Second, LeastOps: 20,
 	}
+}
+
+// OnCluster is the round on three servers. Leases live longer there, since a leader that was cut off may still renew them for a while.
+func (p Plan) OnCluster() Plan {
+	p.Members, p.TTL, p.Margin = 3, 4*time.Second, 0
+	p.LeastOps = 5
+	return p
 }
 
 const (
@@ -67,8 +77,8 @@ func (p Plan) check() error {
 	if _, err := NewWorkload(p.Workload); err != nil {
 		errs = append(errs, err)
 	}
-	if p.Members != 1 {
-		errs = append(errs, fmt.Errorf("%d members: only 1 so far", p.Members))
+	if p.Members != 1 && p.Members != 3 {
+		errs = append(errs, fmt.Errorf("%d members: 1 or 3", p.Members))
 	}
 	if p.Clients < 1 || p.Workers < 1 || p.Names < 1 {
 		errs = append(errs, errors.New("clients, workers, names: at least 1 of each"))

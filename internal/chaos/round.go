@@ -136,7 +136,7 @@ func (r *round) start() error {
 		return err
 	}
 	r.store = p
-	if r.cluster, err = startCluster(r.alive, r.tools.Stile, r.dir, r.tools.slow, r.plan.FullDisk); err != nil {
+	if r.cluster, err = startCluster(r.alive, r.tools.Stile, r.dir, r.plan.Members, r.tools.slow, r.plan.FullDisk); err != nil {
 		return err
 	}
 	r.tap = startTap(r.alive, r.cluster.admin, r.out, r.work)
@@ -265,9 +265,9 @@ func (r *round) close() error {
 	return errors.Join(errs...)
 }
 
-// keep writes the report of a round that failed, and removes the traces of one that did not.
+// keep writes the report of a round that failed, and removes the traces of one that did not, or that nobody wants.
 func (r *round) keep(res *Result, h *history.History) error {
-	if len(res.Violations) == 0 && len(res.Invalid) == 0 {
+	if r.plan.Discard || len(res.Violations) == 0 && len(res.Invalid) == 0 {
 		res.Dir = ""
 		return os.RemoveAll(r.dir)
 	}

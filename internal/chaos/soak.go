@@ -15,6 +15,7 @@ type Soak struct {
 	Duration time.Duration
 	Seed     uint64
 	Workload string // "" takes turns
+	Members  int    // 0 takes turns
 	Out      io.Writer
 }
 
@@ -66,6 +67,9 @@ func (s *Soak) plan(i int, r *rand.Rand) Plan {
 	p := DefaultPlan(work)
 	p.Names = pick(r, 9, 17, 33, 65)
 	p.FullDisk = s.Tools.NoFull == nil && r.IntN(3) == 0
+	if s.Members == 3 || s.Members == 0 && i%2 == 1 {
+		p = p.OnCluster()
+	}
 	return p.Fit(roundTime)
 }
 

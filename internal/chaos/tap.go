@@ -17,11 +17,6 @@ import (
 	"github.com/stile-dev/stile/internal/chaos/history"
 )
 
-// Admin reaches etcd past all faults of the network.
-type Admin struct {
-	etcd *clientv3.Client
-}
-
 // A tap hears every event of etcd's from the first revision on, writes it down, and knows who holds what.
 type tap struct {
 	admin *Admin

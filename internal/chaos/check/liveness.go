@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -79,27 +80,50 @@ func (o *oracle) handOver(fault int, dead *life) {
 	}
 }
 
-// progress checks that whoever waits gets on once the faults are over (V1).
+// progress checks that whoever waits gets on once the faults are over (V1), unless somebody holds all the time.
 func (o *oracle) progress() {
 	bound := o.h.Setup.TTL + afterTTL
-	moves := map[string][]history.Time{}
-	for _, op := range o.h.Ops {
-		if op.Result == history.OK && (acquires(op) || op.Kind == history.Release) {
-			moves[op.Name] = append(moves[op.Name], op.Return)
-		}
-	}
+	busy := o.busy()
 	for _, q := range o.quiet(bound) {
 		for _, op := range o.h.Ops {
 			from, to := max(op.Call, q.from), min(orEnd(op.Return, o.h.Until), q.to)
 			if op.Kind != history.Acquire || to.Sub(from) < bound || o.killed(op) {
 				continue
 			}
-			moved := slices.ContainsFunc(moves[op.Name], func(t history.Time) bool { return t >= from && t <= from.Add(bound) })
-			if !moved {
-				o.v.violate("V1", op.Name, from, "client %d waited for %v without a fault, and nobody got or released it", op.Client, to.Sub(from))
+			if idle := longestIdle(busy[op.Name], from, to); idle > bound {
+				o.v.violate("V1", op.Name, from, "client %d waited for %v without a fault, and for %v nobody held it", op.Client, to.Sub(from), idle)
 			}
 		}
 	}
+}
+
+// busy is when clients held, by name, in order: as far as they knew it.
+func (o *oracle) busy() map[string][]window {
+	all := map[string][]window{}
+	for _, op := range o.h.Ops {
+		if acquires(op) && op.Result == history.OK {
+			all[op.Name] = append(all[op.Name], window{op.Return, op.Return})
+		}
+	}
+	for _, b := range o.h.Beliefs {
+		all[b.Name] = append(all[b.Name], window{b.From, max(b.Err, b.Context)})
+	}
+	for _, ws := range all {
+		slices.SortFunc(ws, func(a, b window) int { return cmp.Compare(a.from, b.from) })
+	}
+	return all
+}
+
+// longestIdle is the longest time between two others that none of busy covers.
+func longestIdle(busy []window, from, to history.Time) (longest time.Duration) {
+	for _, w := range busy {
+		if w.from >= to {
+			break
+		}
+		longest = max(longest, w.from.Sub(from))
+		from = max(from, w.to)
+	}
+	return max(longest, to.Sub(from))
 }
 
 // killed tells whether the client died in the call, so that nobody waited.

@@ -39,6 +39,7 @@ func run(args []string) int {
 	seed := flags.Uint64("seed", uint64(time.Now().UnixNano())>>10&0xffffffff, "what all is drawn from")
 	duration := flags.Duration("duration", 3*time.Minute, "how long to go on, about")
 	workload := flags.String("workload", "", "what the clients do; by default they take turns")
+	members := flags.Int("members", 0, "how many servers, 1 or 3; by default it takes turns")
 	dir := flags.String("dir", "", "where to keep what failed; by default a new temporary directory")
 	mutants := flags.Bool("mutants", false, "see that what is broken on purpose is found")
 	only := flags.String("only", "", "with -mutants: the name of one")
@@ -49,7 +50,7 @@ func run(args []string) int {
 		if *mutants {
 			return chaos.Mutants(ctx, t, *seed, *only, os.Stdout)
 		}
-		s := &chaos.Soak{Tools: t, Duration: *duration, Seed: *seed, Workload: *workload, Out: os.Stdout}
+		s := &chaos.Soak{Tools: t, Duration: *duration, Seed: *seed, Workload: *workload, Members: *members, Out: os.Stdout}
 		total, err := s.Run(ctx)
 		if err == nil {
 			total.Write(os.Stdout)

@@ -1,0 +1,142 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stile-dev/stile/internal/proxy"
+)
+
+func several(m machine) bool { return m.members > 1 }
+
+// anyMember is the leader half of the time.
+func (r *round) anyMember(a *act) *member {
+	if len(r.cluster.members) > 1 && a.rand.IntN(2) == 0 {
+		return r.cluster.leader(r.alive)
+	}
+	return pick(a.rand, r.cluster.members...)
+}
+
+func killServer(r *round, a *act) error {
+	f, m := a.begin(), r.anyMember(a)
+	f.Server = true
+	m.process().kill()
+	r.wait(a)
+	err := m.start(r.alive)
+	r.end(f)
+	return err
+}
+
+func restartServer(r *round, a *act) error {
+	f, m := a.begin(), r.anyMember(a)
+	f.Server = true
+	p := m.process()
+	_ = p.stop(startTime, func() error { return ask(p.cmd.Process) }) // it may have a bad end: what counts is that it starts again
+	r.wait(a)
+	err := m.start(r.alive)
+	r.end(f)
+	return err
+}
+
+func killServerOften(r *round, a *act) error {
+	f, m := a.begin(), r.anyMember(a)
+	f.Server = true
+	var err error
+	for until := time.Now().Add(a.lasts); err == nil && time.Now().Before(until); {
+		m.process().kill()
+		err = m.start(r.alive)
+		sleep(r.ctx, upTo(a.rand, 800*ms))
+	}
+	r.end(f)
+	return err
+}
+
+func pauseServer(r *round, a *act) error {
+	f, m := a.begin(), r.anyMember(a)
+	f.Server = true
+	err := m.process().pause()
+	r.wait(a)
+	err = errors.Join(err, m.process().resume())
+	r.end(f)
+	return err
+}
+
+func slowDisk(r *round, a *act) error {
+	f := a.begin()
+	f.Server = true
+	err := r.cluster.slow.limit(1 + a.rand.IntN(5))
+	r.wait(a)
+	err = errors.Join(err, r.cluster.slow.limit(0))
+	r.end(f)
+	return err
+}
+
+// fullDisk fills the disk. Etcd ends the server then, or doesn't notice.
+func fullDisk(r *round, a *act) error {
+	f, m := a.begin(), r.anyMember(a)
+	f.Server = true
+	err := m.disk.fill()
+	r.wait(a)
+	err = errors.Join(err, m.disk.free())
+	if err == nil && m.process().over() {
+		f.Note = "it ended the server"
+		err = m.start(r.alive)
+	}
+	r.end(f)
+	return err
+}
+
+func moveLeader(r *round, a *act) error {
+	f := a.begin()
+	f.Server = true
+	ctx, cancel := context.WithTimeout(r.alive, requestLimit)
+	defer cancel()
+	if err := r.cluster.moveLeader(ctx, a); err != nil {
+		f.Note = err.Error()
+	}
+	r.end(f)
+	return nil
+}
+
+// moveLeader has the leader hand over to another member.
+func (c *cluster) moveLeader(ctx context.Context, a *act) error {
+	leader := c.leader(ctx)
+	to := pick(a.rand, c.members...)
+	st, err := c.admin.etcd.Status(ctx, to.endpoint)
+	if err != nil {
+		return err
+	}
+	client, err := connect(leader.endpoint)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = client.MoveLeader(ctx, st.Header.MemberId)
+	return err
+}
+
+// cutOff has the others not reach a member, which goes on to reach them.
+func cutOff(r *round, a *act) error {
+	f, m := a.begin(), r.anyMember(a)
+	f.Server = true
+	m.peers.Cut(proxy.Silence)
+	r.wait(a)
+	m.peers.Mend()
+	r.end(f)
+	return nil
+}
+
+func noQuorum(r *round, a *act) error {
+	f := a.begin()
+	f.Server = true
+	for _, m := range r.cluster.members {
+		m.peers.Cut(proxy.Silence)
+	}
+	r.wait(a)
+	for _, m := range r.cluster.members {
+		m.peers.Mend()
+	}
+	r.end(f)
+	return nil
+}
