@@ -70,14 +70,23 @@ func orphans(r *round, a *act) error {
 	return nil
 }
 
-// fade slows the answers as far as renewals bear it, and then lets none through: who counts from the answers counts wrongly then.
+// fade slows the answers to all clients as far as renewals bear it, and then lets no request through: who counts from the answers counts
+// wrongly then.
 func fade(r *round, a *act) error {
-	f, m := r.hit(a)
-	m.each(func(p *proxy.Proxy) { p.Delay(proxy.ToClient, r.slowest()) })
-	sleep(r.ctx, r.plan.TTL/2+upTo(a.rand, r.plan.TTL/2))
-	m.each(func(p *proxy.Proxy) { p.Hold(proxy.ToServer) })
-	sleep(r.ctx, a.lasts-r.plan.TTL/2)
-	m.heal()
+	f := a.begin()
+	f.Server = true
+	for _, m := range r.crew {
+		m.each(func(p *proxy.Proxy) { p.Delay(proxy.ToClient, r.slowest()) })
+	}
+	slow := r.plan.TTL/2 + upTo(a.rand, r.plan.TTL/2)
+	sleep(r.ctx, slow)
+	for _, m := range r.crew {
+		m.each(func(p *proxy.Proxy) { p.Hold(proxy.ToServer) })
+	}
+	sleep(r.ctx, a.lasts-slow)
+	for _, m := range r.crew {
+		m.heal()
+	}
 	r.end(f)
 	return nil
 }

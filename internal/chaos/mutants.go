@@ -37,7 +37,8 @@ func trials() ([]trial, error) {
 	}
 	p := trialPlan("etcd")
 	p.Kinds = []string{"answers slow, then none", "partition", "key deleted", "waiter removed"}
-	p.Long, p.TTL = 40, 3*time.Second
+	p.TTL = 5 * time.Second
+	p = p.holdLong()
 	return append(all, trial{"etcd's own mutex", nil, p}), nil
 }
 
@@ -52,8 +53,8 @@ func trialPlan(workload string) Plan {
 // bites are the plans that find the mutants.
 var bites = map[string]func(p Plan) Plan{
 	"trust counts from the answer": func(p Plan) Plan {
-		p.Kinds, p.TTL = []string{"answers slow, then none"}, 3*time.Second
-		return p.holdLong()
+		p.TTL = 6 * time.Second
+		return p.only("answers slow, then none").holdLong()
 	},
 	"own entry not looked at after the wait": func(p Plan) Plan { return p.only("waiter removed", "key deleted") },
 	"release by name":                        func(p Plan) Plan { return p.only("key deleted", "requests late, on lost connections", "answers lost") },
