@@ -137,12 +137,12 @@ func (t *Tools) try(ctx context.Context, tr trial, seed uint64) (*Result, error)
 	}
 	defer os.RemoveAll(dir)
 	if tr.mut != nil {
-		overlay, err := tr.mut.Overlay(".", dir)
+		overlay, err := tr.mut.Overlay(t.Root, dir)
 		if err != nil {
 			return nil, err
 		}
 		tr.plan.ClientProgram = filepath.Join(dir, "client")
-		if err := build(ctx, tr.plan.ClientProgram, "./internal/chaos/cmd/chaos", "-overlay", overlay); err != nil {
+		if err := t.build(ctx, tr.plan.ClientProgram, "./internal/chaos/cmd/chaos", "-overlay", overlay); err != nil {
 			return nil, err
 		}
 	}

@@ -42,14 +42,14 @@ func DefaultPlan(workload string) Plan {
 		Workload: workload, Members: 1, Clients: 6, Workers: 4, Names: 17,
 		TTL: 2 * time.Second, Margin: 300 * time.Millisecond,
 		Pause: 40 * time.Millisecond, Hold: 2 * time.Second, Long: 8,
-		Faults: 45 * time.Second, Gap: 3 * time.Second, LeastOps: 20,
+		Faults: 45 * time.Second, Gap: 3 * time.Second, LeastOps: 5,
 	}
 }
 
 // OnCluster is the round on three servers. Leases live longer there, since a leader that was cut off may still renew them for a while.
 func (p Plan) OnCluster() Plan {
 	p.Members, p.TTL, p.Margin = 3, 4*time.Second, 0
-	p.LeastOps = 5
+	p.LeastOps = 2
 	return p
 }
 

@@ -42,6 +42,7 @@ type round struct {
 // Tools are what all rounds use.
 type Tools struct {
 	Dir    string // for everything
+	Root   string // of the module
 	Stile  string // the command, for the servers
 	Self   string // this program, for clients and the store
 	slow   *throttle

@@ -24,15 +24,14 @@ import (
 	"github.com/stile-dev/stile/internal/chaos/check"
 )
 
-// NewTools builds what the rounds need, from the source in the working directory, and finds out what is possible on this machine. Close
-// them.
-func NewTools(ctx context.Context, dir string) (*Tools, error) {
+// NewTools builds what the rounds need in dir, from the module at root, and finds out what is possible on this machine. Close them.
+func NewTools(ctx context.Context, dir, root string) (*Tools, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	t := &Tools{Dir: dir, Self: self, Stile: filepath.Join(dir, "stile")}
-	if err := build(ctx, t.Stile, "./cmd/stile"); err != nil {
+	t := &Tools{Dir: dir, Root: root, Self: self, Stile: filepath.Join(dir, "stile")}
+	if err := t.build(ctx, t.Stile, "./cmd/stile"); err != nil {
 		return nil, err
 	}
 	t.slow, t.NoSlow = newThrottle(dir)
@@ -48,10 +47,12 @@ func NewTools(ctx context.Context, dir string) (*Tools, error) {
 	return t, nil
 }
 
-// build builds a program of this module.
-func build(ctx context.Context, out, pkg string, flags ...string) error {
+// build builds a program of the module.
+func (t *Tools) build(ctx context.Context, out, pkg string, flags ...string) error {
 	args := append([]string{"build", "-o", out}, append(flags, pkg)...)
-	if text, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = t.Root
+	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, text)
 	}
 	return nil

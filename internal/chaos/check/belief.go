@@ -34,7 +34,7 @@ func (o *oracle) belief(b history.Belief) {
 	if l == nil || l.end == 0 {
 		return // M4 tells of the first
 	}
-	allowed := o.allowed(b, l)
+	allowed := o.allowed(b.Who, l)
 	late := b.Err.Sub(l.endSeen)
 	if allowed > 0 {
 		o.v.AfterBreach.Note(late)
@@ -52,17 +52,17 @@ func (o *oracle) belief(b history.Belief) {
 	}
 }
 
-// allowed is how long the belief may outlast its hold in etcd: not at all, unless an operator took the lock away.
-func (o *oracle) allowed(b history.Belief, l *life) time.Duration {
+// allowed is how long a belief may outlast its hold in etcd: not at all, unless an operator took the lock away.
+func (o *oracle) allowed(who history.Who, l *life) time.Duration {
 	for _, f := range o.h.Faults {
 		if !f.Breach || f.From > l.endSeen || f.Lease != l.lease && !slices.Contains(f.Keys, l.key) || f.Lease == 0 && len(f.Keys) == 0 {
 			continue
 		}
 		until := l.endSeen.Add(afterBreach)
-		if o.troubled(b.Client, f.From, until) {
+		if o.troubled(who.Client, f.From, until) {
 			return o.h.Setup.TTL // etcd can't tell it: then its clock does
 		}
-		return afterBreach + o.h.Stalled(b.Who, f.From, until.Add(afterBreach))
+		return afterBreach + o.h.Stalled(who, f.From, until.Add(afterBreach))
 	}
 	return 0
 }
@@ -94,7 +94,7 @@ func (o *oracle) apart(name string, bs []history.Belief) {
 
 func (o *oracle) breached(b history.Belief) bool {
 	l := o.lives[tokenOf{b.Name, b.Token}]
-	return l != nil && l.end != 0 && o.allowed(b, l) > 0
+	return l != nil && l.end != 0 && o.allowed(b.Who, l) > 0
 }
 
 // releases checks that nothing but its holder's own release, its lease's end or an operator ends a hold (M3).

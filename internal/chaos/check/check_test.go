@@ -60,6 +60,10 @@ func TestAHolderThatWasNeverAtTheHeadIsFound(t *testing.T) {
 	s.leaves(130, 7, 6)
 	s.op(1, history.Acquire, 115, 140, 6)
 	s.want("M4")
+	s.fault(history.Fault{Kind: "waiter removed", Breach: true, Keys: []string{key(6)}}, 125, 135)
+	s.want() // it may hear of it for a second
+	s.last(history.Acquire).Return = at(1140)
+	s.want("M4")
 }
 
 func TestAnAcquisitionThatHadEndedBeforeIsFound(t *testing.T) {

@@ -71,7 +71,7 @@ func harness(ctx context.Context, dir string, f func(t *chaos.Tools) (int, error
 			return exitInvalid, err
 		}
 	}
-	t, err := chaos.NewTools(ctx, dir)
+	t, err := chaos.NewTools(ctx, dir, ".")
 	if err != nil {
 		return exitInvalid, err
 	}
