@@ -39,7 +39,7 @@ var (
 // it did. It Is ErrStale.
 type StaleError struct {
 	Resource  string // the name in the claim
-	Seen      Token  // the largest token that the resource has seen
+	Seen      Token  // the larger token that the resource has seen
 	Presented Token  // the smaller token that it refused
 }
 

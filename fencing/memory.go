@@ -24,7 +24,15 @@ type Memory struct {
 
 type cell struct {
 	turn chan struct{} // holds one value while somebody has the turn
-	seen Token         // guarded by Memory.mu; changed only by who has the turn
+	seen [2]Token      // the largest, by mode; guarded by Memory.mu; changed only by who has the turn
+}
+
+// against is the largest token that refuses a smaller one of mode m.
+func (c *cell) against(m Mode) Token {
+	if m == Exclusive && c.seen[Shared].Compare(c.seen[Exclusive]) > 0 {
+		return c.seen[Shared]
+	}
+	return c.seen[Exclusive]
 }
 
 // Check admits a write that the caller makes later. Nothing keeps a larger token from
@@ -36,7 +44,17 @@ func (m *Memory) Check(ctx context.Context) error {
 // Seal admits a new holder. When it returns nil no write (see Do) of an earlier one is
 // running, and none will run.
 func (m *Memory) Seal(ctx context.Context) error {
-	return m.Do(ctx, func() error { return nil })
+	c, err := FromContext(ctx)
+	if err != nil {
+		return err
+	}
+	pass, err := m.admit(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer pass()
+	m.see(c)
+	return nil
 }
 
 // Do checks as Check does and, if that admits the claim, runs write in the same step: no
@@ -76,13 +94,16 @@ func (m *Memory) CheckRead(ctx context.Context) error {
 	return nil
 }
 
-// Seen returns the largest token that was admitted for resource by Check, Do or Seal:
-// the zero Token if there was none. It waits for nobody.
-func (m *Memory) Seen(resource string) Token {
+// Seen returns the largest token, of either mode, that was admitted for resource by Check,
+// Do or Seal: the zero Token if there was none. It waits for nobody.
+func (m *Memory) Seen(resource string) Token { return m.against(resource, Exclusive) }
+
+// against is the largest token that refuses a smaller one of mode.
+func (m *Memory) against(resource string, mode Mode) Token {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if at := m.cells[resource]; at != nil {
-		return at.seen
+		return at.against(mode)
 	}
 	return Token{}
 }
@@ -113,7 +134,7 @@ func (m *Memory) compare(ctx context.Context, c Claim) error {
 	if ctx.Err() != nil {
 		return ended(ctx, c)
 	}
-	if seen := m.Seen(c.Resource); c.Token.Compare(seen) < 0 {
+	if seen := m.against(c.Resource, c.Mode); c.Token.Compare(seen) < 0 {
 		return &StaleError{Resource: c.Resource, Seen: seen, Presented: c.Token}
 	}
 	return nil
@@ -122,7 +143,10 @@ func (m *Memory) compare(ctx context.Context, c Claim) error {
 func (m *Memory) see(c Claim) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.cells[c.Resource].seen = c.Token
+	at := m.cells[c.Resource]
+	if c.Token.Compare(at.seen[c.Mode]) > 0 {
+		at.seen[c.Mode] = c.Token
+	}
 }
 
 func (m *Memory) cell(resource string) *cell {

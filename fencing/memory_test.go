@@ -88,7 +88,6 @@ func TestSharedClaimsRead(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"Check": m.Check(reader),
-		"Seal":  m.Seal(reader),
 		"Do":    m.Do(reader, func() error { t.Error("a write ran with a shared claim"); return nil }),
 	} {
 		if !errors.Is(err, fencing.ErrShared) {
@@ -97,6 +96,36 @@ func TestSharedClaimsRead(t *testing.T) {
 	}
 	if got := m.Seen("a"); got != fencing.FromRevision(7) {
 		t.Errorf("Seen: got %v, want 7", got)
+	}
+}
+
+// A reader that has sealed is never surprised by a write of somebody who held before it.
+func TestASealedReaderRefusesEarlierWriters(t *testing.T) {
+	var m fencing.Memory
+	writer, later := with(t, claim("a", 5)), with(t, claim("a", 9))
+	first, second := with(t, shared("a", 6)), with(t, shared("a", 7))
+	for name, err := range map[string]error{
+		"the writer":        m.Check(writer),
+		"the second reader": m.Seal(second),
+		"the first reader":  m.Seal(first), // readers have no order among themselves
+	} {
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	wantStale(t, m.Check(writer))
+	wantStale(t, m.Seal(writer))
+	wantStale(t, m.CheckRead(writer))
+	if err := m.CheckRead(first); err != nil {
+		t.Errorf("a reader beside a reader with a larger token: %v", err)
+	}
+	if err := m.Seal(later); err != nil {
+		t.Errorf("the next writer: %v", err)
+	}
+	for name, err := range map[string]error{"CheckRead": m.CheckRead(first), "Seal": m.Seal(second)} {
+		if !errors.Is(err, fencing.ErrStale) {
+			t.Errorf("%s of a reader of before: got %v, want ErrStale", name, err)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
+	"github.com/stile-dev/stile/recipes/session"
 	"github.com/stile-dev/stile/server"
 )
 
@@ -82,7 +83,7 @@ func (c *connection) why(ctx context.Context, client *clientv3.Client, err error
 		}
 	}
 	endpoints := strings.Join(client.Endpoints(), ",")
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errWaited) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, session.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errWaited) || errors.Is(err, context.Canceled) {
 		return fmt.Errorf("no answer from etcd at %s", endpoints)
 	}
 	return fmt.Errorf("etcd at %s: %w", endpoints, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/keys"
 	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
 // A Holder is who holds a lock or waits for it.
@@ -46,7 +47,8 @@ func Root(prefix string) Option {
 }
 
 // Inspect reads who holds the lock and who waits, at one revision. The cost grows with the number of waiters. A tail that a crash left
-// behind is swept in passing, if the client may write. While etcd is away it fails after 5 s, or when ctx ends.
+// behind is swept in passing, if the client may write. While etcd is away it fails after 5 s, or when ctx ends,
+// with an error that Is session.ErrUnavailable.
 func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...Option) (State, error) {
 	if err := keys.CheckName(name); err != nil {
 		return State{}, fmt.Errorf("lock: %w", err)
@@ -59,7 +61,7 @@ func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...
 	defer cancel()
 	s, err := line.Read(ctx, client.KV, keys.Prefix(root, kind, name))
 	if err != nil {
-		return State{}, fmt.Errorf("lock %q: inspect: %w", name, why(ctx, err))
+		return State{}, fmt.Errorf("lock %q: inspect: %w", name, retry.Answer(ctx, err))
 	}
 	return state(name, s), nil
 }
@@ -74,21 +76,13 @@ func List(ctx context.Context, client *clientv3.Client, opts ...Option) ([]State
 	defer cancel()
 	lines, err := line.ReadAll(ctx, client.KV, root, kind)
 	if err != nil {
-		return nil, fmt.Errorf("lock: list: %w", why(ctx, err))
+		return nil, fmt.Errorf("lock: list: %w", retry.Answer(ctx, err))
 	}
 	states := make([]State, len(lines))
 	for i, l := range lines {
 		states[i] = state(l.Name, l.State)
 	}
 	return states, nil
-}
-
-// why adds the reason for which ctx ended, if it has.
-func why(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
-		return fmt.Errorf("%w: %w", cause, err)
-	}
-	return err
 }
 
 func reader(ctx context.Context, client *clientv3.Client, opts []Option) (root string, err error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/stile-dev/stile/recipes/internal/keep"
 	"github.com/stile-dev/stile/recipes/internal/keys"
 	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/internal/retry"
 	"github.com/stile-dev/stile/recipes/session"
 )
 
@@ -18,7 +19,7 @@ const kind = "lock"
 // tryTimeout bounds TryAcquire, which doesn't wait for the lock, while etcd is away.
 const tryTimeout = 5 * time.Second
 
-var errNoAnswer = fmt.Errorf("etcd did not answer within %v", tryTimeout)
+var errNoAnswer = retry.NoAnswer(tryTimeout)
 
 // Held is a lock that is held. Release passes it on to whoever is next in line: that one learns of it from an event.
 type Held struct {
@@ -30,14 +31,15 @@ type Held struct {
 //
 // While etcd is away Acquire goes on trying until ctx ends. If the session's lease is lost while it waits, it stands in line
 // again, at the end (see session.NoRejoin). When it fails nothing is left in line, or will be soon: what etcd could not be told
-// in time is done by the session in the background. The error Is what ended the wait: ctx's error and cause, session.ErrClosed,
-// ErrRemoved, ErrWouldDeadlock, or what etcd refused the request with.
+// in time is done by the session in the background. The error Is what ended the wait: ctx's error and cause (and
+// session.ErrUnavailable, if it was etcd that did not answer, and not somebody else's holding the lock), session.ErrClosed,
+// session.ErrBadName, ErrRemoved, ErrWouldDeadlock, or what etcd refused the request with.
 func Acquire(ctx context.Context, s *session.Session, name string) (*Held, error) {
 	return hand(ctx, s, name, (*acquisition).acquire)
 }
 
 // TryAcquire returns the lock if nobody holds it or waits for it, and otherwise a *HeldError, which Is ErrHeld. It does not wait for the
-// lock, and for etcd 5 s at the most.
+// lock, and for etcd 5 s at the most: then the error Is session.ErrUnavailable.
 func TryAcquire(ctx context.Context, s *session.Session, name string) (*Held, error) {
 	return hand(ctx, s, name, (*acquisition).tryAcquire)
 }
@@ -113,7 +115,7 @@ func begin(ctx context.Context, s *session.Session, name string) (*acquisition, 
 		return nil, fmt.Errorf("lock %q: the context is nil", name)
 	}
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("lock %q: %w", name, ctx.Err())
+		return nil, fmt.Errorf("lock %q: %w", name, retry.Why(ctx))
 	}
 	end, err := k.Begin()
 	if err != nil {

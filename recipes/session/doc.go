@@ -38,7 +38,7 @@
 // granted, minus a margin. That time is counted by a clock that goes on while the machine is suspended: CLOCK_BOOTTIME on
 // Linux, its like on Darwin and Windows; elsewhere Go's monotonic clock, which may stop then. A virtual machine that is
 // paused stops all of them; when its wall clock jumps ahead afterwards, holds are not believed ([ErrUncertain]) until
-// etcd has confirmed them.
+// etcd has confirmed them. A jump within the margin just counts as time that has passed.
 //
 // Not covered, and said for that reason: an operator who deletes the keys or revokes the lease (noticed within a
 // second), and a backup restored without raising the revisions. Tokens protect in the first case, not in the second.

@@ -1,12 +1,17 @@
 package keep
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 func TestCloseEndsHoldsThenWaitsForWorkThenRevokes(t *testing.T) {
@@ -118,6 +123,29 @@ func TestReleaseGoesOnInTheBackground(t *testing.T) {
 		synctest.Wait()
 		if n := tries.Load(); n != 2 {
 			t.Errorf("given back in %d tries, want one in the foreground and one in the background", n)
+		}
+	})
+}
+
+// TestWhatEtcdRefusesInTheBackgroundIsLogged: once, since nobody else hears of it.
+func TestWhatEtcdRefusesInTheBackgroundIsLogged(t *testing.T) {
+	bubble(t, func(b *bench) {
+		var log bytes.Buffer
+		b.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		tries := 0
+		h := b.hold(b.open(), func(context.Context) error {
+			if tries++; tries < 5 {
+				return rpctypes.ErrPermissionDenied
+			}
+			return nil
+		})
+		if err := h.Release(context.Background()); !errors.Is(err, rpctypes.ErrPermissionDenied) {
+			t.Errorf("Release = %v, want what etcd said", err)
+		}
+		time.Sleep(ttl)
+		synctest.Wait()
+		if got := log.String(); tries != 5 || strings.Count(got, "\n") != 1 || !strings.Contains(got, `what="it: release"`) || !strings.Contains(got, "permission denied") {
+			t.Errorf("after %d tries the log says %q, want one line about the first refusal", tries, got)
 		}
 	})
 }

@@ -13,6 +13,7 @@ var (
 	ErrClosed         = retry.Permanent(errors.New("session closed"))
 	ErrUncertain      = errors.New("uncertain")
 	ErrUnknownOutcome = errors.New("unknown outcome")
+	ErrUnavailable    = retry.ErrUnavailable
 )
 
 // ErrNotThere is what giving back returns when etcd says that it was not one's own any more.

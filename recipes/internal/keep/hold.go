@@ -184,7 +184,7 @@ func (h *Hold) giveBack(ctx context.Context) error {
 		return fmt.Errorf("%s: %w: %w", h.what, ErrLost, err)
 	}
 	// The session goes on where this call stops, until it is done or the lease has ended.
-	h.lease.keeper.Go(h.lease, func(ctx context.Context) { _ = retry.Stubbornly(ctx, h.give) })
+	h.lease.keeper.Finish(h.lease, h.what+": release", h.give)
 	if retry.NotApplied(err) {
 		return fmt.Errorf("%s: not released yet, the session goes on trying: %w", h.what, err)
 	}

@@ -145,7 +145,7 @@ func (k *Keeper) Lease(ctx context.Context) (*Lease, error) {
 	case <-o.done:
 		return o.lease, o.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("open a lease: %w", ended(ctx))
+		return nil, fmt.Errorf("open a lease: %w", retry.Answer(ctx, ctx.Err()))
 	}
 }
 
@@ -205,6 +205,7 @@ func (k *Keeper) grant(o *opening, pause time.Duration) {
 	if o.err == nil {
 		k.lease = o.lease
 		k.leases[o.lease] = struct{}{}
+		k.lost = false
 		o.lease.start()
 	}
 }
@@ -220,7 +221,7 @@ func (k *Keeper) ask() (*Lease, error) {
 	sent := now(k.clock)
 	resp, err := leases.Grant(ctx, int64(k.cfg.TTL/time.Second))
 	if err != nil {
-		return nil, fmt.Errorf("open a lease: %w", requestError(ctx, err))
+		return nil, fmt.Errorf("open a lease: %w", retry.Answer(ctx, err))
 	}
 	return newLease(k, resp.ID, time.Duration(resp.TTL)*time.Second, sent), nil
 }

@@ -63,7 +63,7 @@ func (l *Lease) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case at.boot >= l.until:
+	case l.left(at) <= 0:
 		return l.expired()
 	case l.uncertain != nil || l.sent.jumped(at) > l.keeper.cfg.Margin:
 		return fmt.Errorf("%w: the wall clock jumped ahead, as after a pause of the whole machine; asking etcd", ErrUncertain)
@@ -73,13 +73,20 @@ func (l *Lease) Err() error {
 
 func (l *Lease) expired() error {
 	err := fmt.Errorf("%w: its lease was not renewed within %v", ErrLost, l.ttl-l.keeper.cfg.Margin)
-	switch {
-	case l.failure == nil:
+	if l.failure == nil {
 		return err
-	case errors.Is(l.failure, context.DeadlineExceeded) || errors.Is(l.failure, context.Canceled):
-		return fmt.Errorf("%w (etcd did not answer)", err) // no caller's deadline, and not to be taken for one
 	}
-	return fmt.Errorf("%w (last answer: %w)", err, l.failure)
+	return fmt.Errorf("%w (%w)", err, l.failure)
+}
+
+// left is for how long it is still trusted at that time. A small jump of the wall clock counts as time that has passed, since a short
+// pause of the machine looks like that; a large one makes the lease uncertain.
+func (l *Lease) left(at stamp) time.Duration {
+	left := l.until - at.boot
+	if ahead := l.sent.jumped(at); l.uncertain == nil && ahead > 0 && ahead <= l.keeper.cfg.Margin {
+		left -= ahead
+	}
+	return left
 }
 
 // inspect is what the watchdog does at each look. It returns how long until it must look again, at most, and false when the
@@ -90,7 +97,7 @@ func (l *Lease) inspect() (time.Duration, bool) {
 	}
 	at := now(l.keeper.clock)
 	l.mu.Lock()
-	left, why := l.until-at.boot, l.expired()
+	left, why := l.left(at), l.expired()
 	if left > 0 && l.uncertain == nil && l.sent.jumped(at) > l.keeper.cfg.Margin {
 		l.uncertain = &at
 		l.Check()
@@ -108,7 +115,7 @@ func (l *Lease) renewed(sent stamp, ttl time.Duration) bool {
 	at := now(l.keeper.clock)
 	l.mu.Lock()
 	l.failure = nil
-	late, why := at.boot >= l.until, l.expired()
+	late, why := l.left(at) <= 0, l.expired()
 	if l.uncertain == nil && l.sent.jumped(sent) > l.keeper.cfg.Margin {
 		l.uncertain = &sent // nobody has noticed yet that the clock jumped before this was sent
 	}

@@ -203,6 +203,40 @@ func TestAPausedVirtualMachine(t *testing.T) {
 	})
 }
 
+// TestASmallJumpCountsAsTime: a pause too short to be told from a clock that is put right must not eat into the margin.
+func TestASmallJumpCountsAsTime(t *testing.T) {
+	bubble(t, func(b *bench) {
+		h := b.hold(b.open(), nil)
+		b.etcd.on("renew", never)
+		b.clock.pause(margin / 2)
+		b.endsAt(h, ttl-margin-margin/2)
+	})
+	bubble(t, func(b *bench) { // until the next renewal, which knows of it
+		h := b.hold(b.open(), nil)
+		b.clock.pause(margin / 2)
+		time.Sleep(ttl / 2)
+		b.etcd.on("renew", never)
+		b.endsAt(h, ttl/renewals+ttl-margin)
+	})
+}
+
+// TestANewLeaseAfterALossIsNotForEverLate: only the first grant after a loss waits for others.
+func TestANewLeaseAfterALossIsNotForEverLate(t *testing.T) {
+	bubble(t, func(b *bench) {
+		first := b.open()
+		first.lose(ErrLost)
+		second := b.open()
+		second.end(ErrReleased) // without a loss
+		b.mu.Lock()
+		b.lease = nil
+		pause := b.pause()
+		b.mu.Unlock()
+		if pause != 0 {
+			t.Errorf("the grant after the next waits %v as well", pause)
+		}
+	})
+}
+
 // TestARenewalAcrossAPause: sent before the pause, answered after it. What it says is too old to count.
 func TestARenewalAcrossAPause(t *testing.T) {
 	bubble(t, func(b *bench) {
@@ -314,16 +348,16 @@ func TestManyAskForOneLease(t *testing.T) {
 func TestOpeningFailsWhileEtcdIsAway(t *testing.T) {
 	bubble(t, func(b *bench) {
 		b.etcd.on("grant", never)
-		if _, err := b.Lease(context.Background()); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Lease = %v, want a deadline exceeded", err)
+		if _, err := b.Lease(context.Background()); !errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Lease = %v, want ErrUnavailable, and no deadline of the caller's", err)
 		}
 		if at := time.Since(b.clock.start); at != requestTimeout {
 			t.Errorf("it took %v, want %v", at, requestTimeout)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if _, err := b.Lease(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Lease = %v, want the end of its ctx", err)
+		if _, err := b.Lease(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Lease = %v, want the end of its ctx, and ErrUnavailable", err)
 		}
 		if at := time.Since(b.clock.start); at != requestTimeout+time.Second {
 			t.Errorf("it took until %v, want %v", at, requestTimeout+time.Second)

@@ -81,11 +81,12 @@ func (l *Lease) renewOnce(ctx context.Context) error {
 		return nil
 	}
 	// Without WithRequireLeader: a member without a leader would refuse at once, and KeepAliveOnce ask again without a pause.
-	attempt, cancel := context.WithTimeout(ctx, min(requestTimeout, l.granted()/(2*renewals)))
+	limit := min(requestTimeout, l.granted()/(2*renewals))
+	attempt, cancel := context.WithTimeoutCause(ctx, limit, retry.NoAnswer(limit))
 	defer cancel()
 	resp, err := leases.KeepAliveOnce(attempt, l.id)
 	if err != nil {
-		return l.failed(err)
+		return l.failed(retry.Answer(attempt, err))
 	}
 	if !l.renewed(sent, time.Duration(resp.TTL)*time.Second) {
 		return nil
@@ -114,7 +115,7 @@ func (l *Lease) Verify(ctx context.Context) error {
 func (l *Lease) outlived(at stamp) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at.boot < l.until {
+	if l.left(at) > 0 {
 		return nil
 	}
 	return l.expired()

@@ -3,7 +3,6 @@ package keep
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -19,17 +18,8 @@ const requestTimeout = 5 * time.Second
 var (
 	errNotWired     = retry.Settled(errors.New("the etcd client is not connected to anything (was its server started?)"))
 	errClientClosed = retry.Settled(errors.New("the etcd client is closed"))
-	errNoAnswer     = fmt.Errorf("etcd did not answer within %v", requestTimeout)
+	errNoAnswer     = retry.NoAnswer(requestTimeout)
 )
-
-// ended is why ctx ended, as an error that also Is ctx.Err(); nil if it hasn't.
-func ended(ctx context.Context) error {
-	cause, err := context.Cause(ctx), ctx.Err()
-	if errors.Is(cause, err) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", err, cause)
-}
 
 // Bound is the ctx that a wait hangs on. It ends with the caller's ctx, with the lease (if there is one), and when the
 // session is closed, with the cause of whichever came first. It carries no values of the caller's: etcd's client
@@ -37,7 +27,7 @@ func ended(ctx context.Context) error {
 func (k *Keeper) Bound(ctx context.Context, lease *Lease) (context.Context, context.CancelFunc) {
 	b, cancel := context.WithCancelCause(k.alive)
 	stops := []func() bool{
-		context.AfterFunc(ctx, func() { cancel(ended(ctx)) }),
+		context.AfterFunc(ctx, func() { cancel(retry.Why(ctx)) }),
 		follow(k.open, cancel),
 	}
 	if lease != nil {
@@ -76,18 +66,6 @@ func (k *Keeper) request(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeoutCause(clientv3.WithRequireLeader(ctx), requestTimeout, errNoAnswer)
 }
 
-// requestError says why the request's ctx ended, if that is why it failed: gRPC only knows that it did.
-func requestError(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
-	switch {
-	case cause == nil || retry.Refused(err):
-		return err
-	case errors.Is(cause, errNoAnswer):
-		return fmt.Errorf("%w: %w", errNoAnswer, context.DeadlineExceeded)
-	}
-	return cause
-}
-
 // KV is the client's, or says why it can't be used.
 func (k *Keeper) KV() (clientv3.KV, error) {
 	if err := k.usable(); err != nil {
@@ -117,7 +95,7 @@ func (k *Keeper) Txn(ctx context.Context, ifs []clientv3.Cmp, then, els []client
 	defer cancel()
 	resp, err := kv.Txn(ctx).If(ifs...).Then(then...).Else(els...).Commit()
 	if err != nil {
-		return nil, requestError(ctx, err)
+		return nil, retry.Answer(ctx, err)
 	}
 	return resp, nil
 }
@@ -132,7 +110,7 @@ func (k *Keeper) Get(ctx context.Context, key string, opts ...clientv3.OpOption)
 	defer cancel()
 	resp, err := kv.Get(ctx, key, opts...)
 	if err != nil {
-		return nil, requestError(ctx, err)
+		return nil, retry.Answer(ctx, err)
 	}
 	return resp, nil
 }

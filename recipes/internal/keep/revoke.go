@@ -56,7 +56,7 @@ func (l *Lease) revoke(ctx context.Context) error {
 		if _, err = leases.Revoke(ctx, l.id); errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return nil
 		}
-		return requestError(ctx, err)
+		return retry.Answer(ctx, err)
 	})
 	if err != nil {
 		return fmt.Errorf("revoke lease %x: %w", int64(l.id), err)

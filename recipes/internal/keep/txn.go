@@ -64,7 +64,7 @@ func (t *guarded) refused() error {
 		return fmt.Errorf("%s: txn: the context is nil", t.hold.what)
 	}
 	if t.ctx.Err() != nil {
-		return fmt.Errorf("%s: txn: %w", t.hold.what, ended(t.ctx))
+		return fmt.Errorf("%s: txn: %w", t.hold.what, retry.Why(t.ctx))
 	}
 	return t.hold.Err()
 }

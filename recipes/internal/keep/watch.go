@@ -7,6 +7,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
 // Key is a key that was written once, at Rev, and is its writer's until the next write to it.
@@ -37,7 +39,7 @@ func (w *Watch) Close() { w.cancel() }
 
 var (
 	errWatchEnded = errors.New("etcd ended the watch")
-	errNotOpened  = fmt.Errorf("etcd did not open a watch within %v", requestTimeout)
+	errNotOpened  = fmt.Errorf("open a watch: %w", errNoAnswer)
 )
 
 // Watch opens a watch on key from now on and returns when etcd says that it is open: what is read after that misses nothing.
@@ -55,7 +57,7 @@ func (k *Keeper) Watch(ctx context.Context, key string) (*Watch, error) {
 	resp, ok := <-c
 	if !stop() {
 		cancel()
-		return nil, context.Cause(ctx)
+		return nil, retry.Answer(ctx, ctx.Err())
 	}
 	if err := resp.Err(); !ok || err != nil || !resp.Created {
 		cancel()

@@ -32,6 +32,7 @@ var scenarios = map[string]world{
 	"crash and late":        begin(2, 2, faults{late: 1, crash: 1}),
 	"tries":                 begin(3, 1, faults{try: 1, lost: 1, giveUp: 1}),
 	"three give up":         begin(4, 1, faults{giveUp: 3}),
+	"lost give-ups":         begin(3, 1, faults{giveUp: 3, lost: 1}),
 	"tries and crashes":     begin(3, 1, faults{try: 1, crash: 1, giveUp: 1}),
 	"sweeps":                begin(2, 2, faults{sweep: 1, crash: 1}),
 	"removals":              begin(3, 1, faults{remove: 1, giveUp: 1}),
@@ -72,6 +73,9 @@ func TestTheCheckerNoticesEachBrokenRule(t *testing.T) {
 		{"the scan takes the oldest, not the youngest", "scans", rules{scanTakesOldest: true}},
 		{"the search goes where a gone mark points", "crashes", rules{searchFollows: true}},
 		{"a waiter does not look at its own entry", "removals", rules{ownIgnored: true}},
+		{"nobody tidies up", "three give up", rules{noTidy: true}},
+		{"tidying up takes tail for what it was", "three give up", rules{tidyBlindly: true}},
+		{"tidying up takes who was there for alive", "three give up", rules{tidyTrusts: true}},
 	} {
 		trace, states := explore(scenarios[broken.scenario], broken.rules, mostStates)
 		if trace == nil {

@@ -26,7 +26,7 @@
 //	absent ── join ──▶ live ── pass on, nobody behind ──▶ absent (with tail)
 //	                    │ ──── pass on ──▶ passed ── the successor passes on ──▶ absent
 //	                    │ ──── give up, last, predecessor known ──▶ absent (tail names the predecessor again)
-//	                    │ ──── give up ──▶ gone (points to the predecessor, if that is known) ── buried ──▶ absent
+//	                    │ ──── give up ──▶ gone (points to the predecessor, if that is known) ── buried, tidied up ──▶ absent
 //	                    │ ──── an operator removes it ──▶ removed
 //	                    └ ──── its lease ends ──▶ absent
 //	absent ── resolve ──▶ void: a join with this id, however late, does nothing
@@ -60,6 +60,9 @@
 // Pass: guarded by the own mod revision, if tail names me delete both, otherwise mark my entry passed, with the time for those who ask
 // since when. Give up: if I know my predecessor and am last, put tail back to it and delete my entry; otherwise mark it gone. One
 // that doesn't know its predecessor always leaves a mark, even when last: who joins next asks the mark, and then history.
+// Those that leave at one time may each count on the other to stay. So a give-up looks, in the same Txn, whether tail names a live
+// entry afterwards; if not it tidies up: one read of the line's names, then tail is put back to the youngest live entry, or deleted,
+// provided that tail is as it was read (nobody has joined since) and that entry is still live; the marks behind it are deleted.
 // When etcd is out of space (NOSPACE) it refuses any Txn with a Put: then the entry is just deleted, and the successor
 // goes the way of a crash.
 //
@@ -67,6 +70,7 @@
 //
 // # Liveness
 //
-// A tail whose entries are all dead stays until somebody joins, or until Sweep. Every waiter reads again each 30 to 60 s in
+// When all have left and nobody has crashed, no key is left. A tail whose entries died with their leases stays until somebody joins,
+// or until Sweep. Every waiter reads again each 30 to 60 s in
 // case a watch has missed something. After compaction, a reconnect or a leader's loss a waiter opens its watches again and looks.
 package line

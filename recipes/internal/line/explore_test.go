@@ -112,6 +112,9 @@ func (w world) canonical() world {
 			f(&w.parts[i].rev)
 			f(&w.parts[i].walk)
 		}
+		for i := range w.parts {
+			f(&w.parts[i].tidy.tail)
+		}
 		f(&w.compacted)
 		f(&w.lastToken)
 	}
@@ -154,7 +157,7 @@ func (w *world) wrong() string {
 			return fmt.Sprintf("entry %d is a ghost", id)
 		}
 	}
-	return ""
+	return w.leftover()
 }
 
 // wanted reports whether somebody knows the entry, or may find out about it.
@@ -165,7 +168,7 @@ func (w *world) wanted(id int8) bool {
 
 func (w *world) done() bool {
 	for i := range w.parts {
-		if w.parts[i].phase != idle || w.parts[i].left > 0 || w.parts[i].orphan != none {
+		if w.parts[i].phase != idle || w.parts[i].left > 0 || w.parts[i].orphan != none || w.parts[i].tidy.step != 0 {
 			return false
 		}
 	}

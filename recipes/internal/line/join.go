@@ -97,24 +97,26 @@ func (ln *Line) resolveOr(ctx context.Context, e *Entry, sendErr error) (adopted
 	case err == nil:
 		return false, errors.Join(errVoid, sendErr) // temporary: join again
 	}
-	ln.keeper.Go(e.lease, func(ctx context.Context) { ln.resolveLater(ctx, e) })
+	ln.resolveLater(e)
 	return false, err
 }
 
 // resolveLater finds out for nobody, for as long as the lease lasts.
-func (ln *Line) resolveLater(ctx context.Context, e *Entry) {
-	found := false
-	_ = retry.Stubbornly(ctx, func(ctx context.Context) (err error) {
-		found, err = ln.resolve(ctx, e)
-		return err
+func (ln *Line) resolveLater(e *Entry) {
+	known := false
+	ln.keeper.Finish(e.lease, "leave the line "+ln.prefix, func(ctx context.Context) error {
+		if !known {
+			found, err := ln.resolve(ctx, e)
+			if err != nil || !found {
+				return err
+			}
+			known = true
+			// Whoever knows who is in front can leave without a mark. If that can't be told it leaves one.
+			_, _ = e.settle(ctx)
+			e.bury()
+		}
+		return e.GiveUp(ctx)
 	})
-	if !found {
-		return
-	}
-	// Whoever knows who is in front can leave without a mark. If that can't be told it leaves one.
-	_, _ = e.settle(ctx)
-	e.bury()
-	_ = retry.Stubbornly(ctx, e.GiveUp)
 }
 
 // resolve makes id void, unless it stands in line: then it is adopted. It tries until ctx ends.

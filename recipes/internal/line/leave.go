@@ -12,9 +12,6 @@ import (
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
-// perTxn is how many gone marks are deleted in one Txn, of the 128 operations that etcd allows.
-const perTxn = 60
-
 // Pass passes the head on: to whoever is next, or to nobody. It tries until ctx ends and may be called again then. ErrNotThere
 // says that the entry was not in the line any more, and that nothing was done.
 func (e *Entry) Pass(ctx context.Context) error {
@@ -27,22 +24,45 @@ func (e *Entry) Pass(ctx context.Context) error {
 		del, behind = append(del, bury), append(behind, bury)
 	}
 	alone := append([]clientv3.Op{clientv3.OpDelete(e.line.tail())}, del...)
-	return e.leave(ctx, e.ifLast(alone, behind), e.ifLast(alone, del))
+	_, err := e.leave(ctx, e.ifLast(alone, behind), e.ifLast(alone, del))
+	return err
 }
 
-// GiveUp leaves the line before the head is reached. It tries until ctx ends and may be called again then.
+// GiveUp leaves the line before the head is reached, and tidies it up if that leaves tail naming nobody alive. It tries until ctx ends
+// and may be called again then.
 func (e *Entry) GiveUp(ctx context.Context) error {
 	if e.head {
 		return e.Pass(ctx)
 	}
 	e.closeOwn()
-	del := clientv3.OpDelete(e.key())
+	resp, err := e.leave(ctx, e.parting(), clientv3.OpDelete(e.key()))
+	if (err == nil || errors.Is(err, keep.ErrNotThere)) && e.strands(resp) {
+		_ = e.line.tidy(ctx) // what can't be done now is the next joiner's, or the sweep's
+	}
+	return err
+}
+
+// parting is how a waiter leaves. In the same step it looks whom tail names then.
+func (e *Entry) parting() clientv3.Op {
 	left := clientv3.OpPut(e.key(), encode(mark{State: gone, At: time.Now(), Behind: e.pred}), clientv3.WithLease(e.lease.ID()))
 	if e.pred == "" {
-		return e.leave(ctx, left, del)
+		return e.ifLast([]clientv3.Op{left}, []clientv3.Op{left})
 	}
-	back := []clientv3.Op{clientv3.OpPut(e.line.tail(), e.pred), del}
-	return e.leave(ctx, e.ifLast(back, []clientv3.Op{left}), del)
+	back := clientv3.OpPut(e.line.tail(), e.pred)
+	return e.ifLast([]clientv3.Op{back, clientv3.OpDelete(e.key()), clientv3.OpGet(e.line.entry(e.pred))}, []clientv3.Op{left})
+}
+
+// strands reports whether the line was left with a tail that names nobody alive; without an answer it may have been.
+func (e *Entry) strands(resp *clientv3.TxnResponse) bool {
+	if resp == nil {
+		return true
+	}
+	inner := resp.Responses[0].GetResponseTxn()
+	if !inner.Succeeded || e.pred == "" {
+		return inner.Succeeded
+	}
+	pred := inner.Responses[2].GetResponseRange().Kvs
+	return len(pred) == 0 || !live(pred[0])
 }
 
 func (e *Entry) key() string { return e.line.entry(e.id) }
@@ -52,11 +72,15 @@ func (e *Entry) ifLast(last, otherwise []clientv3.Op) clientv3.Op {
 	return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value(e.line.tail()), "=", e.id)}, last, otherwise)
 }
 
-// leave ends the entry by op, or by bare when etcd is out of space and takes deletes only.
-func (e *Entry) leave(ctx context.Context, op, bare clientv3.Op) error {
+// leave ends the entry by op, or by bare when etcd is out of space and takes deletes only. It returns the answer to op, nil if there
+// was none.
+func (e *Entry) leave(ctx context.Context, op, bare clientv3.Op) (answer *clientv3.TxnResponse, err error) {
 	own := []clientv3.Cmp{e.Key().Is()}
-	return retry.Until(ctx, func(ctx context.Context) error {
+	err = retry.Until(ctx, func(ctx context.Context) error {
 		resp, err := e.line.keeper.Txn(ctx, own, []clientv3.Op{op}, nil)
+		if err == nil && resp.Succeeded {
+			answer = resp
+		}
 		if errors.Is(err, rpctypes.ErrNoSpace) {
 			resp, err = e.line.keeper.Txn(ctx, own, []clientv3.Op{bare}, nil)
 		}
@@ -72,6 +96,7 @@ func (e *Entry) leave(ctx context.Context, op, bare clientv3.Op) error {
 		}
 		return nil
 	})
+	return answer, err
 }
 
 // notThere: if a request before this one had no answer it was that one which ended the entry; otherwise it was somebody else.
@@ -80,27 +105,4 @@ func (e *Entry) notThere() error {
 		return nil
 	}
 	return keep.ErrNotThere
-}
-
-// bury deletes, in the background, the marks that this entry moved past. Nobody else will.
-func (e *Entry) bury() {
-	dead, k := e.dead, e.line.keeper
-	e.dead = nil
-	if len(dead) == 0 {
-		return
-	}
-	k.Go(e.lease, func(ctx context.Context) {
-		for len(dead) > 0 {
-			n := min(len(dead), perTxn)
-			ops := make([]clientv3.Op, n)
-			for i, key := range dead[:n] {
-				ops[i] = clientv3.OpTxn([]clientv3.Cmp{key.Is()}, []clientv3.Op{clientv3.OpDelete(key.Name)}, nil)
-			}
-			_ = retry.Until(ctx, func(ctx context.Context) error { // what is left goes with the leases of who left it
-				_, err := k.Txn(ctx, nil, ops, nil)
-				return err
-			})
-			dead = dead[n:]
-		}
-	})
 }

@@ -82,11 +82,11 @@ func TestGivingUp(t *testing.T) {
 		a := newParty(t)
 		first, lost := a.join(), a.join()
 		lost.pred = "" // its answer was lost
+		next := a.join()
 		a.giveUp(lost)
 		if s := a.state(lost); s.State != gone || s.Behind != "" {
 			t.Errorf("left %+v, want a gone mark that points nowhere", s)
 		}
-		next := a.join()
 		waits := a.waitNow(next)
 		a.pass(first)
 		a.heads(waits)

@@ -55,6 +55,15 @@ type part struct {
 	epoch  int8 // of its lease
 	try    bool
 	orphan int8 // an id that is resolved, and given up, in the background; none
+	tidy   tidying
+}
+
+// tidying is what a participant that has left may still have to do in the background.
+type tidying struct {
+	step   int8   // 0: nothing; 1: to read; 2: has read
+	tail   int8   // the revision of the last write of tail that it has read
+	behind int8   // whom tail is to name; none: nobody
+	marks  uint32 // to delete, by id
 }
 
 // request is a Txn that was sent, and may still be applied when nobody expects it any more.
@@ -94,6 +103,7 @@ type world struct {
 	late      [2]request
 	lastToken int8
 	budget    faults
+	crashed   bool // somebody has: what it left is the sweep's
 }
 
 // faults are what may still happen.
@@ -114,6 +124,9 @@ type rules struct {
 	searchFollows   bool // the search goes where a gone mark points
 	ownIgnored      bool // a waiter does not look at its own entry
 	noResolve       bool // a join without an answer is forgotten
+	noTidy          bool // who leaves tail naming nobody alive does not tidy up
+	tidyBlindly     bool // tidying up does not compare that tail is as it was read
+	tidyTrusts      bool // tidying up does not compare that whom tail is to name is still there
 }
 
 func (w *world) at(id int8) *slot { return &w.slots[id] }
@@ -210,7 +223,8 @@ func (w *world) crash(i int) {
 	if p.phase == atHead || p.phase == passing || p.phase == quitting {
 		p.left--
 	}
-	*p = part{used: p.used, left: p.left, epoch: p.epoch + 1, orphan: none}
+	*p = part{used: p.used, left: p.left, epoch: p.epoch + 1, orphan: none} // its background tasks end with it
+	w.crashed = true
 }
 
 // past is Entry.past: what became of the predecessor.
@@ -219,8 +233,8 @@ func (w *world) past(p *part, id int8, ru rules) {
 	switch s := w.at(id); s.kind {
 	case isPassed:
 		p.phase, p.after = atHead, id
-	case isGone:
-		if ru.goneIsPassed {
+	case isGone, isRemoved:
+		if s.kind == isGone && ru.goneIsPassed {
 			p.phase, p.after = atHead, none
 			return
 		}
@@ -236,7 +250,7 @@ func (w *world) past(p *part, id int8, ru rules) {
 // look is one look of a waiter at both entries. It is false when there is nothing new.
 func (w *world) look(p *part, ru rules) bool {
 	if !w.isLive(p.id) && !ru.ownIgnored {
-		*p = part{used: p.used, left: p.left - 1, epoch: p.epoch, orphan: p.orphan} // removed
+		w.out(p)
 		return true
 	}
 	if p.pred == none {
@@ -268,7 +282,7 @@ func (w *world) search(p *part, ru rules) {
 	case s.kind == isPassed:
 		p.after = h.tail
 		w.first(p, ru)
-	case s.kind == isGone:
+	case s.kind == isGone || s.kind == isRemoved:
 		w.graves[h.tail] = grave{s.mod, owner(p.id)}
 		if s.behind != none && ru.searchFollows {
 			p.phase, p.pred = waiting, s.behind
@@ -304,8 +318,22 @@ func (w *world) scan(p *part, ru rules) {
 
 func (w *world) first(p *part, ru rules) {
 	if !w.isLive(p.id) && !ru.ownIgnored {
-		*p = part{used: p.used, left: p.left - 1, epoch: p.epoch, orphan: p.orphan}
+		w.out(p)
 		return
 	}
 	p.phase = atHead
+}
+
+// over is the participant when its acquisition has ended.
+func (p part) over() part {
+	return part{used: p.used, left: p.left - 1, epoch: p.epoch, orphan: p.orphan, tidy: p.tidy}
+}
+
+// out is Entry.out: somebody has removed the entry.
+func (w *world) out(p *part) {
+	if s := w.at(p.id); s.kind != isAbsent {
+		w.graves[p.id] = grave{s.mod, owner(p.id)}
+	}
+	*p = p.over()
+	p.tidy = tidying{step: 1} // it gives up, and finds that it is not there
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -50,7 +49,7 @@ func (e *Entry) try(ctx context.Context, id string) (found bool, err error) {
 		return true, e.first(ctx)
 	}
 	// Where a gone mark points is not followed here: if that one is gone as well the search would begin again, and meet the same mark.
-	e.toBury(kv)
+	e.toBury(markKey(kv))
 	return false, nil
 }
 
@@ -62,21 +61,14 @@ func (e *Entry) scan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var youngest *mvccpb.KeyValue
-	for _, kv := range resp.Kvs {
-		if live(kv) && (youngest == nil || kv.CreateRevision > youngest.CreateRevision) {
-			youngest = kv
-		}
+	last, marks := lastAlive(resp.Kvs)
+	for _, mark := range marks {
+		e.toBury(mark)
 	}
-	for _, kv := range resp.Kvs {
-		if !live(kv) && (youngest == nil || kv.CreateRevision > youngest.CreateRevision) {
-			e.toBury(kv)
-		}
-	}
-	if youngest == nil {
+	if last == nil {
 		return e.first(ctx)
 	}
-	e.pred = string(youngest.Key[len(all):])
+	e.pred = string(last.Key[len(all):])
 	return nil
 }
 

@@ -86,6 +86,7 @@ func (x *explorer) acts(i int, ph phase, try tryFunc, fault faultFunc) {
 	}
 	fault(func(f *faults) *int8 { return &f.crash }, name("crashes"), func(w *world) bool { w.crash(i); return true })
 	try(name("resolves in the background"), on(func(w *world, p *part) bool { return x.resolveOrphan(w, p, i) }))
+	try(name("tidies up"), on(func(w *world, p *part) bool { return w.tidies(p, x.rules) }))
 	switch ph {
 	case idle:
 		x.joins(i, opJoin, try, fault)
@@ -128,7 +129,9 @@ func (x *explorer) acts(i int, ph phase, try tryFunc, fault faultFunc) {
 
 // forsaken leaves the join to the background, and the acquisition.
 func forsaken(p part) part {
-	return part{used: p.used, left: p.left - 1, epoch: p.epoch, orphan: p.id}
+	o := p.over()
+	o.orphan = p.id
+	return o
 }
 
 // becameHead notes the token. It is always true, for callers that go on.
@@ -203,7 +206,7 @@ func (x *explorer) tries(w *world, p *part, i int) bool {
 	}
 	r := request{op: op, id: int8(i)*maxIDs + p.used, pred: none, after: none, epoch: p.epoch, who: int8(i)}
 	p.used++
-	p.id, p.phase = r.id, resolving
+	p.id, p.after, p.pred, p.phase = r.id, none, none, resolving
 	x.joined(w, p, r)
 	if x.rules.tryTrustsTail {
 		p.phase = atHead
@@ -261,7 +264,7 @@ func (x *explorer) resolveOrphan(w *world, p *part, i int) bool {
 		w.void[id] = p.epoch + 1
 		return true
 	}
-	w.apply(request{op: opGiveUp, id: id, pred: none, after: none, epoch: p.epoch, who: int8(i)}, x.rules)
+	x.leaves(w, p, request{op: opGiveUp, id: id, pred: none, after: none, epoch: p.epoch, who: int8(i)})
 	return true
 }
 
@@ -272,8 +275,8 @@ func (x *explorer) sends(i int, op uint8, try tryFunc, fault faultFunc) {
 	}
 	try(fmt.Sprintf("%d leaves (%d)", i, op), func(w *world) bool {
 		p := &w.parts[i]
-		w.apply(req(p), x.rules)
-		*p = part{used: p.used, left: p.left - 1, epoch: p.epoch, orphan: p.orphan}
+		x.leaves(w, p, req(p))
+		*p = p.over()
 		return true
 	})
 	fault(func(f *faults) *int8 { return &f.lost }, fmt.Sprintf("%d leaves (%d), and the answer is lost", i, op), func(w *world) bool {

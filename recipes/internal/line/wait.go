@@ -116,16 +116,19 @@ func (e *Entry) past(kv *mvccpb.KeyValue) {
 		e.head, e.after = true, left
 		return
 	}
-	e.toBury(kv)
+	e.toBury(markKey(kv))
 	e.pred = m.Behind
 }
 
 // toBury notes a mark that this entry has moved past.
-func (e *Entry) toBury(kv *mvccpb.KeyValue) {
-	key := keep.Key{Name: string(kv.Key), Rev: kv.ModRevision}
-	if !slices.Contains(e.dead, key) {
-		e.dead = append(e.dead, key)
+func (e *Entry) toBury(mark keep.Key) {
+	if !slices.Contains(e.dead, mark) {
+		e.dead = append(e.dead, mark)
 	}
+}
+
+func markKey(kv *mvccpb.KeyValue) keep.Key {
+	return keep.Key{Name: string(kv.Key), Rev: kv.ModRevision}
 }
 
 // errLookAgain says that a watch has ended, after which states tell.
@@ -169,7 +172,7 @@ func (e *Entry) behind(ctx context.Context) error {
 				return err
 			}
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return fmt.Errorf("waiting in line: %w", context.Cause(ctx))
 		}
 	}
 }
@@ -246,7 +249,7 @@ func (e *Entry) heardOwn(ctx context.Context, resp clientv3.WatchResponse, ok bo
 // out says why the own entry is not what it was: somebody has removed it, or its lease has ended. kv is what stands there now.
 func (e *Entry) out(ctx context.Context, kv *mvccpb.KeyValue) error {
 	if kv != nil {
-		e.toBury(kv)
+		e.toBury(markKey(kv))
 		return ErrRemoved
 	}
 	switch err := e.lease.Verify(ctx); {
@@ -275,11 +278,7 @@ const soon = 150 * time.Millisecond
 // nothing is left when the caller hears of it.
 func (e *Entry) Abandon() {
 	e.closeOwn()
-	done := make(chan struct{})
-	e.line.keeper.Go(e.lease, func(ctx context.Context) {
-		defer close(done)
-		_ = retry.Stubbornly(ctx, e.GiveUp) // until the lease ends, and the entry with it
-	})
+	done := e.line.keeper.Finish(e.lease, "leave the line "+e.line.prefix, e.GiveUp) // or the lease ends, and the entry with it
 	t := time.NewTimer(soon)
 	defer t.Stop()
 	select {

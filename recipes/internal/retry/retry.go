@@ -1,4 +1,4 @@
-// Package retry says which answers of etcd settle a request, and waits between attempts at the others.
+// Package retry says what etcd's answers mean, and which of them settle a request, and waits between attempts at the others.
 package retry
 
 import (
@@ -41,7 +41,7 @@ func Temporary(err error) bool {
 	switch {
 	case errors.Is(err, errPermanent):
 		return false
-	case errors.Is(err, rpctypes.ErrTooManyRequests), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, rpctypes.ErrTooManyRequests), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrUnavailable):
 		return true
 	}
 	return !Refused(err) && status.Code(err) != codes.Unimplemented
@@ -114,7 +114,10 @@ type refusedForNow struct{ error }
 // ended joins why ctx ended with what the last attempt met, so that the reader learns both.
 func ended(ctx context.Context, last error) error {
 	cause := context.Cause(ctx)
-	if errors.Is(last, cause) || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(last, cause):
+		return last
+	case errors.Is(last, context.Canceled): // gRPC's, or of a ctx below this one
 		return cause
 	}
 	return fmt.Errorf("%w (last answer: %w)", cause, last)
