@@ -96,8 +96,8 @@ func (a *acquisition) spec(`},
 	}}},
 	{Name: "tail removed although the predecessor is unknown", Edits: []Edit{{
 		lineDir + "leave.go",
-		"		return e.leave(ctx, left, del)\n",
-		"		return e.leave(ctx, e.ifLast([]clientv3.Op{clientv3.OpDelete(e.line.tail()), del}, []clientv3.Op{left}), del)\n",
+		"return e.ifLast([]clientv3.Op{left}, []clientv3.Op{left})",
+		"return e.ifLast([]clientv3.Op{clientv3.OpDelete(e.line.tail()), clientv3.OpDelete(e.key())}, []clientv3.Op{left})",
 	}}},
 	{Name: "a deleted predecessor is taken for one that passed", Edits: []Edit{{
 		lineDir + "wait.go",
