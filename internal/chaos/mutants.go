@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -102,9 +103,8 @@ func Mutants(ctx context.Context, t *Tools, seed uint64, only string, out io.Wri
 	if err != nil {
 		return 2, err
 	}
-	fmt.Fprintf(out, "seed %d\n", seed)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "MUTANT\tFOUND BY\tAFTER\tVIOLATIONS")
+	tell(w, "seed %d\nMUTANT\tFOUND BY\tAFTER\tVIOLATIONS\n", seed)
 	tried := 0
 	for _, tr := range all {
 		if only != "" && tr.name != only {
@@ -120,7 +120,7 @@ func Mutants(ctx context.Context, t *Tools, seed uint64, only string, out io.Wri
 			code = 1
 			found = "NOT FOUND"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.1f s\t%d\n", tr.name, found, after.Seconds(), len(res.Violations))
+		tell(w, "%s\t%s\t%.1f s\t%d\n", tr.name, found, after.Seconds(), len(res.Violations))
 		_ = w.Flush()
 	}
 	if tried == 0 {
@@ -130,12 +130,12 @@ func Mutants(ctx context.Context, t *Tools, seed uint64, only string, out io.Wri
 }
 
 // try builds a mutant's client and runs its trial.
-func (t *Tools) try(ctx context.Context, tr trial, seed uint64) (*Result, error) {
+func (t *Tools) try(ctx context.Context, tr trial, seed uint64) (res *Result, err error) {
 	dir, err := os.MkdirTemp(t.Dir, "mutant-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if tr.mut != nil {
 		overlay, err := tr.mut.Overlay(t.Root, dir)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,19 +27,19 @@ func report(dir string, res *Result, h *history.History) error {
 		return err
 	}
 	w := bufio.NewWriter(f)
-	fmt.Fprintf(w, "seed %d, workload %s, %d members, %d clients, TTL %v, margin %v\n",
+	tell(w, "seed %d, workload %s, %d members, %d clients, TTL %v, margin %v\n",
 		res.Seed, h.Setup.Workload, h.Setup.Members, h.Setup.Clients, h.Setup.TTL, h.Setup.Margin)
 	for _, why := range res.Invalid {
-		fmt.Fprintln(w, "not valid:", why)
+		tell(w, "not valid: %s\n", why)
 	}
 	names := map[string]bool{}
 	for i, v := range res.Violations {
-		fmt.Fprintf(w, "\n%8.3f s  %v\n", seconds(v.At, res.Began), v)
+		tell(w, "\n%8.3f s  %v\n", seconds(v.At, res.Began), v)
 		if i >= most {
 			continue
 		}
 		for _, line := range happened(h, v, res.Began) {
-			fmt.Fprintln(w, line.text)
+			tell(w, "%s\n", line.text)
 		}
 		if v.Name != "" && len(names) < 3 {
 			names[v.Name] = true
@@ -51,6 +52,11 @@ func report(dir string, res *Result, h *history.History) error {
 		errs = append(errs, res.Draw(filepath.Join(dir, fmt.Sprintf("lock-%d.html", i)), name))
 	}
 	return errors.Join(errs...)
+}
+
+// tell writes what people read. That they can't is nothing to stop for.
+func tell(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, args...)
 }
 
 func seconds(t, since history.Time) float64 { return t.Sub(since).Seconds() }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -273,10 +272,4 @@ func (r *round) keep(res *Result, h *history.History) error {
 		return os.RemoveAll(r.dir)
 	}
 	return report(r.dir, res, h)
-}
-
-// seeds draws the seeds of the rounds of a run.
-func seeds(seed uint64) func() uint64 {
-	r := rand.New(rand.NewPCG(seed, 0))
-	return func() uint64 { return r.Uint64() >> 32 }
 }

@@ -120,26 +120,26 @@ func (t *Total) Code() int {
 // Write tells people what came of it; the last line is the verdict.
 func (t *Total) Write(w io.Writer) {
 	for _, k := range slices.Sorted(maps.Keys(t.Faults)) {
-		fmt.Fprintf(w, "  %5d × %s\n", t.Faults[k], k)
+		tell(w, "  %5d × %s\n", t.Faults[k], k)
 	}
 	for _, k := range slices.Sorted(maps.Keys(t.Ops)) {
-		fmt.Fprintf(w, "  %7d × %s\n", t.Ops[k], k)
+		tell(w, "  %7d × %s\n", t.Ops[k], k)
 	}
-	fmt.Fprintf(w, "  %7d without an answer, %d events, %d stale writes refused by the store\n", t.Unknown, t.Events, t.Stale)
+	tell(w, "  %7d without an answer, %d events, %d stale writes refused by the store\n", t.Unknown, t.Events, t.Stale)
 	for i, v := range t.Violations {
 		if i == 20 {
-			fmt.Fprintf(w, "  … and %d more\n", len(t.Violations)-i)
+			tell(w, "  … and %d more\n", len(t.Violations)-i)
 			break
 		}
-		fmt.Fprintf(w, "  VIOLATION %v\n", v)
+		tell(w, "  VIOLATION %v\n", v)
 	}
 	for _, why := range t.Invalid {
-		fmt.Fprintf(w, "  NOT VALID %s\n", why)
+		tell(w, "  NOT VALID %s\n", why)
 	}
 	for _, dir := range t.Kept {
-		fmt.Fprintf(w, "  kept %s\n", dir)
+		tell(w, "  kept %s\n", dir)
 	}
-	fmt.Fprintln(w, t.verdict())
+	tell(w, "%s\n", t.verdict())
 }
 
 func (t *Total) verdict() string {

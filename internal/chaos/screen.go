@@ -62,7 +62,7 @@ func (s *screen) run() {
 			s.tell()
 		case <-s.done:
 			if s.tty {
-				fmt.Fprint(s.out, "\r\x1b[K")
+				tell(s.out, "\r\x1b[K")
 			}
 			return
 		}
@@ -82,10 +82,10 @@ func (s *screen) tell() {
 	text := fmt.Sprintf("%6.0f s  round %d, %s on %d (seed %d)  %d faults  %d violations  %s",
 		time.Since(s.began).Seconds(), s.round, r.plan.Workload, r.plan.Members, r.seed, faults, len(s.total.Violations), *r.phase.Load())
 	if s.tty {
-		fmt.Fprintf(s.out, "\r\x1b[K%s", text)
+		tell(s.out, "\r\x1b[K%s", text)
 		return
 	}
-	fmt.Fprintln(s.out, text)
+	tell(s.out, "%s\n", text)
 }
 
 func (s *screen) stop() {

@@ -24,10 +24,10 @@ const roundTime = time.Minute
 
 // Run goes on until the time is over, or until a round fails.
 func (s *Soak) Run(ctx context.Context) (*Total, error) {
-	fmt.Fprintf(s.Out, "seed %d, for %v\n", s.Seed, s.Duration)
+	tell(s.Out, "seed %d, for %v\n", s.Seed, s.Duration)
 	for what, why := range map[string]error{"slow disks": s.Tools.NoSlow, "full disks": s.Tools.NoFull} {
 		if why != nil {
-			fmt.Fprintf(s.Out, "no %s on this machine: %v\n", what, why)
+			tell(s.Out, "no %s on this machine: %v\n", what, why)
 		}
 	}
 	total, began := &Total{}, time.Now()

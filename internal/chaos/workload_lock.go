@@ -105,8 +105,8 @@ func (h *holding) work(ctx context.Context) {
 		}
 		return
 	}
-	until := time.Now().Add(h.cfg.Hold/4 + h.upTo(h.cfg.Hold))
-	for ctx.Err() == nil && time.Now().Before(until) && h.ctx.Err() == nil {
+	until, stubborn := time.Now().Add(h.cfg.Hold/4+h.upTo(h.cfg.Hold)), h.Rand.IntN(2) == 0 // some ask again and again after the loss
+	for ctx.Err() == nil && time.Now().Before(until) && (stubborn || h.ctx.Err() == nil) {
 		h.act(ctx)
 		sleep(ctx, 10*time.Millisecond)
 	}

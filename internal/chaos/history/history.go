@@ -4,7 +4,10 @@
 // All times are of one clock that all processes of the machine share, so that the parts fit together without a skew.
 package history
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Time is in nanoseconds on the clock of the machine that goes on while it is suspended.
 type Time int64
@@ -111,15 +114,7 @@ type Fault struct {
 
 // Hits tells whether the fault may be felt by client.
 func (f Fault) Hits(client int) bool {
-	if f.Server {
-		return true
-	}
-	for _, c := range f.Clients {
-		if c == client {
-			return true
-		}
-	}
-	return false
+	return f.Server || slices.Contains(f.Clients, client)
 }
 
 // An Event is one change of one key, as etcd told it.
