@@ -128,8 +128,8 @@ func (w *Worker) fork(i int) *Worker {
 }
 
 const (
-	meterEvery = 10 * time.Millisecond
-	stall      = 50 * time.Millisecond
+	meterEvery = 5 * time.Millisecond
+	stall      = 15 * time.Millisecond
 )
 
 // meter records when this process did not run.

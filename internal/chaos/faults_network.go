@@ -91,16 +91,24 @@ func fade(r *round, a *act) error {
 	return nil
 }
 
-// slowResets loses answers, and is slow to tell what became of the requests.
+// slowResets loses answers, and is slow to tell what became of the requests; half of the time to everybody.
 func slowResets(r *round, a *act) error {
 	f, m := r.hit(a)
+	victims := []*crewman{m}
+	if a.rand.IntN(2) == 0 {
+		f.Server, victims = true, r.crew
+	}
 	d := pick(a.rand, 50*ms, 100*ms, 200*ms)
-	m.each(func(p *proxy.Proxy) { p.Delay(proxy.ToClient, d) })
+	for _, m := range victims {
+		m.each(func(p *proxy.Proxy) { p.Delay(proxy.ToClient, d) })
+	}
 	for until := time.Now().Add(a.lasts); time.Now().Before(until) && r.ctx.Err() == nil; {
 		sleep(r.ctx, d+upTo(a.rand, 4*d))
-		m.lose()
+		pick(a.rand, victims...).lose()
 	}
-	m.heal()
+	for _, m := range victims {
+		m.heal()
+	}
 	r.end(f)
 	return nil
 }

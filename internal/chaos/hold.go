@@ -73,7 +73,7 @@ func (w *Worker) observe(h *holding) *holding {
 	return h
 }
 
-// look goes on until the belief has ended, or the release is about to begin.
+// look goes on until the release is about to begin, also after a loss, which must stay one.
 func (h *holding) look() {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
@@ -97,8 +97,6 @@ func (h *holding) look() {
 		}
 		if open {
 			h.belief.Context = at
-		} else if err != nil || h.byContext {
-			return
 		}
 		select {
 		case <-t.C:

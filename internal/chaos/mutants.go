@@ -71,7 +71,10 @@ var bites = map[string]func(p Plan) Plan{
 	},
 	"token from the last answer": func(p Plan) Plan { return p.only("compaction") },
 	"acquired anew in silence after a loss": func(p Plan) Plan {
-		return p.only("partition", "partition, connections lost").holdLong()
+		p.TTL, p.Margin, p.Clients = time.Second, 200*time.Millisecond, 6
+		p = p.only("partition", "partition, connections lost").holdLong()
+		p.Hold = 6 * time.Second
+		return p
 	},
 	"a loss that is taken back": func(p Plan) Plan {
 		p.TTL, p.Margin = 3*time.Second, time.Second
@@ -80,7 +83,7 @@ var bites = map[string]func(p Plan) Plan{
 	"a join without an answer is not made void": func(p Plan) Plan { return p.only("requests late, on lost connections") },
 	"gone is taken for passed":                  func(p Plan) Plan { return p.only("compaction") },
 	"tail removed although the predecessor is unknown": func(p Plan) Plan {
-		p.Names = 2
+		p.Names, p.Clients = 3, 6
 		return p.only("answers slow, connections reset")
 	},
 	"a deleted predecessor is taken for one that passed": func(p Plan) Plan { return p.only("key deleted", check.KindKill) },

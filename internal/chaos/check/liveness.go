@@ -32,7 +32,7 @@ func (o *oracle) deadlines() {
 }
 
 func (o *oracle) inTime(op history.Op) {
-	over := op.Return.Sub(max(op.Deadline, op.Call)) - o.h.Stalled(op.Who, op.Call, op.Return)
+	over := op.Return.Sub(max(op.Deadline, op.Call)) - o.h.Stalled(op.Who, op.Call, op.Return, 0)
 	allowed, figure := overrun, &o.v.Overrun
 	if op.Kind == history.Release || op.Kind == history.Close {
 		allowed, figure = o.h.Setup.Cleanup+overrun, &o.v.CleanupOver

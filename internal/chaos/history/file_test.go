@@ -74,7 +74,10 @@ func TestOnlyTheLastLineMayBeTorn(t *testing.T) {
 func TestStallsCountWhereTheyOverlap(t *testing.T) {
 	who := Who{Client: 1}
 	h := History{Stalls: []Stall{{who, 10, 20}, {who, 25, 40}, {Who{Client: 2}, 0, 100}}}
-	if got := h.Stalled(who, 15, 30); got != 10 {
+	if got := h.Stalled(who, 15, 30, 0); got != 10 {
 		t.Errorf("stalled for %d, want 10", got)
+	}
+	if got := h.Stalled(who, 15, 30, 11); got != 5 {
+		t.Errorf("stalled for %d in long stalls, want 5", got)
 	}
 }

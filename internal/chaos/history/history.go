@@ -172,11 +172,11 @@ type History struct {
 	Until      Time // the end of the run
 }
 
-// Stalled is for how long who did not run between two times.
-func (h *History) Stalled(who Who, from, to Time) time.Duration {
+// Stalled is for how long who did not run between two times, in stalls of at least that length.
+func (h *History) Stalled(who Who, from, to Time, least time.Duration) time.Duration {
 	var sum time.Duration
 	for _, s := range h.Stalls {
-		if s.Who == who && s.From < to && s.To > from {
+		if s.Who == who && s.From < to && s.To > from && s.To.Sub(s.From) >= least {
 			sum += min(s.To, to).Sub(max(s.From, from))
 		}
 	}
