@@ -57,7 +57,8 @@ func (l locks) Work(ctx context.Context, w *Worker) {
 
 // patience is how long clients wait for a lock.
 func (w *Worker) patience() time.Duration {
-	return pick(w.Rand, 30*time.Millisecond, 300*time.Millisecond, 3*time.Second, 20*time.Second, 20*time.Second)
+	short := 20*time.Millisecond + w.upTo(1500*time.Millisecond)
+	return pick(w.Rand, short, short, 3*time.Second, 20*time.Second, 20*time.Second)
 }
 
 func (l locks) acquire(ctx context.Context, w *Worker, s *session.Session, name string) {
