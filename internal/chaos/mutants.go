@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/stile-dev/stile/internal/chaos/check"
@@ -57,19 +57,17 @@ var bites = map[string]func(p Plan) Plan{
 		p.TTL = 6 * time.Second
 		return p.only("answers slow, then none").holdLong()
 	},
-	"own entry not looked at after the wait": func(p Plan) Plan { return p.only("waiter removed", "key deleted") },
-	"release by name":                        func(p Plan) Plan { return p.only("key deleted", "requests late, on lost connections", "answers lost") },
-	"one id for all acquisitions of a session": func(p Plan) Plan {
-		return p.only("compaction")
-	},
-	"guard by the create revision":          func(p Plan) Plan { return p.only("waiter removed", "requests late, on lost connections") },
-	"waiter trusts the watch alone":         func(p Plan) Plan { p.Faults = 5 * time.Second; return p.only("compaction") },
-	"watchdog in the goroutine that renews": func(p Plan) Plan { return p.only("partition").holdLong() },
+	"own entry not looked at after the wait":   func(p Plan) Plan { return p.only("waiter removed", "key deleted") },
+	"release by name":                          func(p Plan) Plan { return p.only("key deleted", "requests late, on lost connections", "answers lost") },
+	"one id for all acquisitions of a session": Plan.short,
+	"guard by the create revision":             func(p Plan) Plan { return p.only("waiter removed", "requests late, on lost connections") },
+	"waiter trusts the watch alone":            func(p Plan) Plan { p.Faults = 5 * time.Second; return p.only("compaction") },
+	"watchdog in the goroutine that renews":    func(p Plan) Plan { return p.only("partition").holdLong() },
 	"cleaning up without bounds": func(p Plan) Plan {
 		p.TTL = 12 * time.Second
 		return p.only("partition, connections lost", "partition")
 	},
-	"token from the last answer": func(p Plan) Plan { return p.only("compaction") },
+	"token from the last answer": Plan.short,
 	"acquired anew in silence after a loss": func(p Plan) Plan {
 		p.TTL, p.Margin, p.Clients = time.Second, 200*time.Millisecond, 6
 		p = p.only("partition", "partition, connections lost").holdLong()
@@ -81,7 +79,7 @@ var bites = map[string]func(p Plan) Plan{
 		return p.only("partition", "requests late").holdLong()
 	},
 	"a join without an answer is not made void": func(p Plan) Plan { return p.only("requests late, on lost connections") },
-	"gone is taken for passed":                  func(p Plan) Plan { return p.only("compaction") },
+	"gone is taken for passed":                  Plan.short,
 	"tail removed although the predecessor is unknown": func(p Plan) Plan {
 		p.Names, p.Clients = 3, 6
 		return p.only("answers slow, connections reset")
@@ -94,63 +92,86 @@ func (p Plan) only(kinds ...string) Plan {
 	return p
 }
 
+// short is for what needs nothing to go wrong.
+func (p Plan) short() Plan {
+	p.Faults = 5 * time.Second
+	return p.only("compaction")
+}
+
 // holdLong has everybody hold until it is lost.
 func (p Plan) holdLong() Plan {
 	p.Long, p.Hold, p.Names = 70, 4*p.TTL, 9
 	return p
 }
 
-// Mutants runs a trial of each mutant, or of the one named only, and writes a table to out. The code is 1 if one was not found.
-func Mutants(ctx context.Context, t *Tools, seed uint64, only string, out io.Writer) (code int, err error) {
+// Trials are what is broken on purpose, to see that it is found.
+type Trials struct {
+	Tools *Tools
+	Seed  uint64
+	Only  string // the name of one; "" is all
+	Sound bool   // nothing is broken: then nothing may be found
+	Out   io.Writer
+}
+
+// row is a line of the table.
+const row = "%-52s %-22s %8s %6v\n"
+
+// Run runs a trial of each, and writes a table. The code is 1 if one did not end as it should.
+func (t *Trials) Run(ctx context.Context) (code int, err error) {
 	all, err := trials()
 	if err != nil {
 		return 2, err
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	tell(w, "seed %d\nMUTANT\tFOUND BY\tAFTER\tVIOLATIONS\n", seed)
-	tried := 0
+	tell(t.Out, "seed %d\n"+row, t.Seed, "BROKEN", "FOUND BY", "AFTER", "TIMES")
+	tried, right := 0, 0
 	for _, tr := range all {
-		if only != "" && tr.name != only {
+		if t.Only != "" && tr.name != t.Only || t.Sound && tr.mut == nil {
 			continue
 		}
 		tried++
-		res, err := t.try(ctx, tr, seed)
+		res, err := t.try(ctx, tr)
 		if err != nil {
 			return 2, fmt.Errorf("%s: %w", tr.name, err)
 		}
 		found, after := firstOf(res)
-		if found == "" || after > foundWithin {
-			code = 1
-			found = "NOT FOUND"
+		if (found != "" && after <= foundWithin) != t.Sound {
+			right++
 		}
-		tell(w, "%s\t%s\t%.1f s\t%d\n", tr.name, found, after.Seconds(), len(res.Violations))
-		_ = w.Flush()
+		tell(t.Out, row, tr.name, cmp.Or(found, "nothing"), fmt.Sprintf("%.1f s", after.Seconds()), len(res.Violations))
 	}
-	if tried == 0 {
-		return 2, fmt.Errorf("no mutant %q", only)
+	switch {
+	case tried == 0:
+		return 2, fmt.Errorf("nothing is called %q", t.Only)
+	case t.Sound:
+		tell(t.Out, "nothing was broken, and in %d of %d trials nothing was found\n", right, tried)
+	default:
+		tell(t.Out, "%d of %d found, each within %v\n", right, tried, foundWithin)
 	}
-	return code, nil
+	if right < tried {
+		return 1, nil
+	}
+	return 0, nil
 }
 
 // try builds a mutant's client and runs its trial.
-func (t *Tools) try(ctx context.Context, tr trial, seed uint64) (res *Result, err error) {
-	dir, err := os.MkdirTemp(t.Dir, "mutant-")
+func (t *Trials) try(ctx context.Context, tr trial) (res *Result, err error) {
+	dir, err := os.MkdirTemp(t.Tools.Dir, "mutant-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if tr.mut != nil {
-		overlay, err := tr.mut.Overlay(t.Root, dir)
+	if tr.mut != nil && !t.Sound {
+		overlay, err := tr.mut.Overlay(t.Tools.Root, dir)
 		if err != nil {
 			return nil, err
 		}
 		tr.plan.ClientProgram = filepath.Join(dir, "client")
-		if err := t.build(ctx, tr.plan.ClientProgram, "./internal/chaos/cmd/chaos", "-overlay", overlay); err != nil {
+		if err := t.Tools.build(ctx, tr.plan.ClientProgram, "./internal/chaos/cmd/chaos", "-overlay", overlay); err != nil {
 			return nil, err
 		}
 	}
-	tr.plan.Discard = true
-	return t.Run(ctx, tr.plan, seed)
+	tr.plan.Discard = !t.Sound
+	return t.Tools.Run(ctx, tr.plan, t.Seed)
 }
 
 // firstOf is the rules that were violated, the first one first, and when that was.

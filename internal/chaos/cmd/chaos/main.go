@@ -42,13 +42,14 @@ func run(args []string) int {
 	members := flags.Int("members", 0, "how many servers, 1 or 3; by default it takes turns")
 	dir := flags.String("dir", "", "where to keep what failed; by default a new temporary directory")
 	mutants := flags.Bool("mutants", false, "see that what is broken on purpose is found")
+	sound := flags.Bool("sound", false, "with -mutants: break nothing, and see that nothing is found")
 	only := flags.String("only", "", "with -mutants: the name of one")
 	if err := flags.Parse(args); err != nil {
 		return exitInvalid
 	}
 	code, err := harness(ctx, *dir, func(t *chaos.Tools) (int, error) {
 		if *mutants {
-			return chaos.Mutants(ctx, t, *seed, *only, os.Stdout)
+			return (&chaos.Trials{Tools: t, Seed: *seed, Only: *only, Sound: *sound, Out: os.Stdout}).Run(ctx)
 		}
 		s := &chaos.Soak{Tools: t, Duration: *duration, Seed: *seed, Workload: *workload, Members: *members, Out: os.Stdout}
 		total, err := s.Run(ctx)
