@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/line"
 )
 
@@ -37,15 +38,15 @@ func (e *HeldError) Error() string {
 func (*HeldError) Is(target error) bool { return target == ErrHeld }
 
 // heldBy asks who the holder is. If that can't be told it is the last in line, who was there a moment ago.
-func (a *acquisition) heldBy(ctx context.Context, err error) error {
-	held := &HeldError{Name: a.name}
+func heldBy(ctx context.Context, c *calls.Call, err error) error {
+	held := &HeldError{Name: c.Name}
 	if last, ok := errors.AsType[*line.HeldError](err); ok {
 		held.Holder = holder(line.Standing{Details: last.Last})
 	}
-	bound, cancel := a.keeper.Bound(ctx, nil)
+	bound, cancel := c.Keeper.Bound(ctx, nil)
 	defer cancel()
-	if kv, err := a.keeper.KV(); err == nil {
-		if s, err := line.Read(bound, kv, a.prefix); err == nil && len(s) > 0 {
+	if kv, err := c.Keeper.KV(); err == nil {
+		if s, err := line.Read(bound, kv, c.Prefix); err == nil && len(s) > 0 {
 			held.Holder = holder(s[0])
 		}
 	}

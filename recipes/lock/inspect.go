@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/fencing"
+	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/keys"
 	"github.com/stile-dev/stile/recipes/internal/line"
 	"github.com/stile-dev/stile/recipes/internal/retry"
@@ -57,7 +58,7 @@ func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...
 	if err != nil {
 		return State{}, fmt.Errorf("lock %q: %w", name, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, tryTimeout, errNoAnswer)
+	ctx, cancel := calls.Limit(ctx)
 	defer cancel()
 	s, err := line.Read(ctx, client.KV, keys.Prefix(root, kind, name))
 	if err != nil {
@@ -72,7 +73,7 @@ func List(ctx context.Context, client *clientv3.Client, opts ...Option) ([]State
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, tryTimeout, errNoAnswer)
+	ctx, cancel := calls.Limit(ctx)
 	defer cancel()
 	lines, err := line.ReadAll(ctx, client.KV, root, kind)
 	if err != nil {

@@ -28,8 +28,9 @@ type Lease struct {
 	uncertain *stamp        // since when nothing on it is believed; nil: it is
 	failure   error         // of the last renewal; nil: it was answered
 	holds     map[*Hold]struct{}
-	work      busy // joined work: the lease is revoked after it
-	held      busy // holds that are not released: it is revoked a margin after the loss, or after them
+	numbers   map[string]map[int]struct{} // taken, by scope
+	work      busy                        // joined work: the lease is revoked after it
+	held      busy                        // holds that are not released: it is revoked a margin after the loss, or after them
 }
 
 func newLease(k *Keeper, id clientv3.LeaseID, ttl time.Duration, sent stamp) *Lease {

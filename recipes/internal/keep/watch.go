@@ -27,7 +27,7 @@ func (k Key) in(kvs []*mvccpb.KeyValue) bool {
 	return len(kvs) == 1 && kvs[0].ModRevision == k.Rev
 }
 
-// A Watch is a watch on one key that etcd has opened.
+// A Watch is a watch that etcd has opened.
 type Watch struct {
 	// C has the events. It is closed when etcd, the network or Close ends the watch: open another, then read the key.
 	C      clientv3.WatchChan
@@ -42,10 +42,10 @@ var (
 	errNotOpened  = fmt.Errorf("open a watch: %w", errNoAnswer)
 )
 
-// Watch opens a watch on key from now on and returns when etcd says that it is open: what is read after that misses nothing.
+// Watch opens a watch on key (or on a range that begins there) from now on and returns when etcd says that it is open: what is read after that misses nothing.
 // ctx bounds the opening alone; the watch lasts until Close. (A watch from a revision that etcd has already would wait
 // in etcd's catch-up loop, for up to 100 ms.)
-func (k *Keeper) Watch(ctx context.Context, key string) (*Watch, error) {
+func (k *Keeper) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) (*Watch, error) {
 	if err := k.usable(); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (k *Keeper) Watch(ctx context.Context, key string) (*Watch, error) {
 	ctx, timeout := context.WithTimeoutCause(ctx, requestTimeout, errNotOpened)
 	defer timeout()
 	stop := context.AfterFunc(ctx, cancel)
-	c := k.client.Watch(wctx, key, clientv3.WithCreatedNotify())
+	c := k.client.Watch(wctx, key, append(opts, clientv3.WithCreatedNotify())...)
 	resp, ok := <-c
 	if !stop() {
 		cancel()

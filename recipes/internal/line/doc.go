@@ -68,6 +68,30 @@
 //
 // All of these may be repeated after a lost answer: the guard on the own mod revision holds once.
 //
+// # Places
+//
+// For the exclusive lock the head is the holder. For every other recipe (Placed) the head is the next: it waits until what it wants fits,
+// and then takes a place of its own and leaves the line, in one Txn. Under the prefix:
+//
+//	p/<name>  a place, on its holder's lease: whose it is. Its mod revision is the token. Whatever else decides whether a place is
+//	          free stands below p/ as well, so that one watch tells the head.
+//
+// The invariants of entries hold for places: a place is never rewritten while it is held, and every guard compares its mod revision.
+// Names of places are used again and again (dead names slow down range compares), so a place's value names the acquisition's id, by which
+// the answer to a lost request is found.
+//
+//	nobody in line, it fits   one Txn takes the place (Want.Blind), and otherwise stands in line or, for a try, reads
+//	head, it fits             If mod(e/id) = join, and what Want.Plan compares, Then put the places, pass the head on
+//	head, it doesn't          a watch on p/ from now on, then a read of p/ and the own entry; events keep the View up to date
+//	appointed                 somebody else puts the places on this one's lease, and ends its entry by a mark that names them (granted;
+//	                          passed if the head is passed on with it): it learns of it from that one event, and deletes the mark
+//	                          when it releases
+//	released                  If mod(p/...) = token Then delete them
+//
+// A claim without an answer: the guard on the own entry holds once, so it is sent again; if the guard fails, the places with the own id
+// tell whether it was granted. One who gives up and finds its entry gone looks for them too, and gives them back. A first request without
+// an answer is resolved as a join is: the id is made void, and in the same Txn the places are read.
+//
 // # Liveness
 //
 // When all have left and nobody has crashed, no key is left. A tail whose entries died with their leases stays until somebody joins,

@@ -14,12 +14,14 @@ type Details struct {
 	PID    int               `json:"pid,omitempty"`
 	At     time.Time         `json:"at"` // when it joined, by its own wall clock
 	Labels map[string]string `json:"labels,omitempty"`
+	Want   string            `json:"want,omitempty"` // what it waits for, as its recipe writes it
 }
 
 // How an entry ended.
 const (
 	passed  = "passed"
 	gone    = "gone"
+	granted = "granted" // it was given its places by somebody else
 	removed = "removed"
 )
 
@@ -28,6 +30,7 @@ type mark struct {
 	State  string    `json:"state"`
 	At     time.Time `json:"at"`               // passed: when, by the wall clock of who passed on
 	Behind string    `json:"behind,omitempty"` // gone: the id of the predecessor, if it was known
+	Places []string  `json:"places,omitempty"` // granted, or passed by somebody else: the names of its places
 }
 
 func encode(v any) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -127,11 +128,20 @@ func (t *faultyTxn) Commit() (*clientv3.TxnResponse, error) {
 		t.kv.mu.Unlock()
 		return nil, t.kv.away()
 	case full:
-		return nil, rpctypes.ErrNoSpace
+		if puts(t.th) || puts(t.el) {
+			return nil, rpctypes.ErrNoSpace
+		}
 	case denied:
 		return nil, rpctypes.ErrPermissionDenied
 	}
 	return send(t.ctx)
+}
+
+func puts(ops []clientv3.Op) bool {
+	return slices.ContainsFunc(ops, func(op clientv3.Op) bool {
+		_, then, els := op.Txn()
+		return op.IsPut() || puts(then) || puts(els)
+	})
 }
 
 // away is each of errAway in turn.

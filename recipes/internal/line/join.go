@@ -18,6 +18,7 @@ import (
 type Line struct {
 	keeper *keep.Keeper
 	prefix string
+	placed bool
 }
 
 // New is the line under prefix, which ends with '/'.
@@ -38,18 +39,22 @@ var ErrRemoved = retry.Permanent(errors.New("removed from the line by somebody e
 // Join stands in line, at its end. It tries until ctx ends (a ctx of Keeper.Bound) and leaves nothing behind when it fails:
 // what it doesn't know it has found out in the background.
 func (ln *Line) Join(ctx context.Context, lease *keep.Lease, d Details) (*Entry, error) {
-	return ln.join(ctx, lease, func(ctx context.Context, e *Entry) (bool, error) {
-		then := []clientv3.Op{
-			clientv3.OpPut(ln.entry(e.id), encode(d), clientv3.WithLease(lease.ID())),
-			clientv3.OpPut(ln.tail(), e.id, clientv3.WithPrevKV()),
-		}
-		resp, err := ln.keeper.Txn(ctx, ln.unused(e.id), then, nil)
+	return ln.join(ctx, lease, d, func(ctx context.Context, e *Entry) (bool, error) {
+		resp, err := ln.keeper.Txn(ctx, ln.unused(e.id), e.joining(), nil)
 		if err != nil || !resp.Succeeded {
 			return false, err
 		}
 		e.joined(resp.Header.Revision, resp.Responses[1].GetResponsePut().PrevKv)
 		return true, nil
 	})
+}
+
+// joining puts the entry at the end of the line.
+func (e *Entry) joining() []clientv3.Op {
+	return []clientv3.Op{
+		clientv3.OpPut(e.key(), encode(e.details), clientv3.WithLease(e.lease.ID())),
+		clientv3.OpPut(e.line.tail(), e.id, clientv3.WithPrevKV()),
+	}
 }
 
 // unused compares that id was neither taken nor voided.
@@ -61,12 +66,12 @@ func absent(key string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
 }
 
-// join calls send with fresh ids until one is known to stand in line. send is false without an error if etcd refused the id, which
+// join calls send with fresh ids until one is known to stand in line, or to have its place. send is false without an error if etcd refused the id, which
 // happens when an earlier copy of the same request has been there.
-func (ln *Line) join(ctx context.Context, lease *keep.Lease, send func(context.Context, *Entry) (bool, error)) (*Entry, error) {
+func (ln *Line) join(ctx context.Context, lease *keep.Lease, d Details, send func(context.Context, *Entry) (bool, error)) (*Entry, error) {
 	var entry *Entry
 	err := retry.Until(ctx, func(ctx context.Context) error {
-		e := &Entry{line: ln, lease: lease, id: uuid.NewString()}
+		e := &Entry{line: ln, lease: lease, id: uuid.NewString(), details: d}
 		ok, err := send(ctx, e)
 		if err != nil && retry.NotApplied(err) {
 			return lease.Refused(err)
@@ -111,47 +116,56 @@ func (ln *Line) resolveLater(e *Entry) {
 				return err
 			}
 			known = true
-			// Whoever knows who is in front can leave without a mark. If that can't be told it leaves one.
-			_, _ = e.settle(ctx)
-			e.bury()
+			if e.granted == nil { // whoever knows who is in front can leave without a mark; otherwise it leaves one
+				_, _ = e.settle(ctx)
+				e.bury()
+			}
 		}
 		return e.GiveUp(ctx)
 	})
 }
 
-// resolve makes id void, unless it stands in line: then it is adopted. It tries until ctx ends.
+// resolve makes id void, unless it stands in line or has its place: then that is adopted. It tries until ctx ends.
 func (ln *Line) resolve(ctx context.Context, e *Entry) (adopted bool, err error) {
 	void := clientv3.OpPut(ln.voided(e.id), "", clientv3.WithLease(e.lease.ID()))
+	find := ln.finding(e)
 	err = retry.Until(ctx, func(ctx context.Context) error {
-		resp, err := ln.keeper.Txn(ctx, []clientv3.Cmp{absent(ln.entry(e.id))},
-			[]clientv3.Op{void}, []clientv3.Op{clientv3.OpGet(ln.entry(e.id))})
+		resp, err := ln.keeper.Txn(ctx, []clientv3.Cmp{absent(ln.entry(e.id))}, append([]clientv3.Op{void}, find...), find)
+		full := err
 		if errors.Is(err, rpctypes.ErrNoSpace) { // etcd takes no Put: it can't be made void, but it may be there
-			adopted, err = ln.find(ctx, e, err)
-			return err
+			resp, err = ln.keeper.Txn(ctx, nil, find, nil)
 		}
 		if err != nil {
 			return e.lease.Refused(err)
 		}
-		if !resp.Succeeded {
-			e.adopt(resp.Responses[0].GetResponseRange().Kvs[0])
-			adopted = true
+		if adopted = e.found(resp); adopted {
+			return nil
 		}
-		return nil
+		return full
 	})
 	return adopted, err
 }
 
-// find adopts the entry if it is there. Otherwise the error is why.
-func (ln *Line) find(ctx context.Context, e *Entry, why error) (adopted bool, err error) {
-	kv, err := ln.keeper.GetOne(ctx, ln.entry(e.id))
-	if err != nil {
-		return false, err
+// finding reads what may have become of a request.
+func (ln *Line) finding(e *Entry) []clientv3.Op {
+	find := []clientv3.Op{clientv3.OpGet(e.key())}
+	if ln.placed {
+		find = append(find, clientv3.OpGet(ln.prefix+places, clientv3.WithPrefix()))
 	}
-	if kv == nil {
-		return false, why
+	return find
+}
+
+// found adopts what finding has read, at the end of resp. It is false if there is nothing.
+func (e *Entry) found(resp *clientv3.TxnResponse) bool {
+	read := resp.Responses[len(resp.Responses)-len(e.line.finding(e)):]
+	if len(read) > 1 && e.has(read[1].GetResponseRange().Kvs) {
+		return true
 	}
-	e.adopt(kv)
-	return true, nil
+	kvs := read[0].GetResponseRange().Kvs
+	if len(kvs) > 0 {
+		e.adopt(kvs[0])
+	}
+	return len(kvs) > 0
 }
 
 // HeldError tells who is in front, as far as one look at the end of the line can.
@@ -185,13 +199,8 @@ func (ln *Line) TryJoin(ctx context.Context, lease *keep.Lease, d Details) (*Ent
 
 // joinEmpty joins if there is no tail. Otherwise it returns the id that tail names.
 func (ln *Line) joinEmpty(ctx context.Context, lease *keep.Lease, d Details) (entry *Entry, last string, err error) {
-	entry, err = ln.join(ctx, lease, func(ctx context.Context, e *Entry) (bool, error) {
-		resp, err := ln.keeper.Txn(ctx, append(ln.unused(e.id), absent(ln.tail())),
-			[]clientv3.Op{
-				clientv3.OpPut(ln.entry(e.id), encode(d), clientv3.WithLease(lease.ID())),
-				clientv3.OpPut(ln.tail(), e.id),
-			},
-			[]clientv3.Op{clientv3.OpGet(ln.tail()), clientv3.OpGet(ln.entry(e.id))})
+	entry, err = ln.join(ctx, lease, d, func(ctx context.Context, e *Entry) (bool, error) {
+		resp, err := ln.keeper.Txn(ctx, append(ln.unused(e.id), absent(ln.tail())), e.joining(), []clientv3.Op{clientv3.OpGet(ln.tail()), clientv3.OpGet(ln.entry(e.id))})
 		if err != nil {
 			return false, err
 		}

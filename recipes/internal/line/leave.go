@@ -16,6 +16,13 @@ import (
 // says that the entry was not in the line any more, and that nothing was done.
 func (e *Entry) Pass(ctx context.Context) error {
 	e.closeOwn()
+	pass, bare := e.passing()
+	_, err := e.leave(ctx, pass, bare)
+	return err
+}
+
+// passing passes the head on; bare does so without a Put.
+func (e *Entry) passing() (pass, bare clientv3.Op) {
 	del := []clientv3.Op{clientv3.OpDelete(e.key())}
 	behind := []clientv3.Op{clientv3.OpPut(e.key(), encode(mark{State: passed, At: time.Now()}), clientv3.WithLease(e.lease.ID()))}
 	if e.after != "" {
@@ -24,16 +31,33 @@ func (e *Entry) Pass(ctx context.Context) error {
 		del, behind = append(del, bury), append(behind, bury)
 	}
 	alone := append([]clientv3.Op{clientv3.OpDelete(e.line.tail())}, del...)
-	_, err := e.leave(ctx, e.ifLast(alone, behind), e.ifLast(alone, del))
-	return err
+	return e.ifLast(alone, behind), e.ifLast(alone, del)
+}
+
+// vanish leaves without a mark: nobody stands behind the entry but who leaves in the same Txn.
+func (e *Entry) vanish() []clientv3.Op {
+	ops := []clientv3.Op{clientv3.OpDelete(e.key())}
+	if e.after != "" {
+		ops = append(ops, clientv3.OpDelete(e.line.entry(e.after)))
+	}
+	return ops
 }
 
 // GiveUp leaves the line before the head is reached, and tidies it up if that leaves tail naming nobody alive. It tries until ctx ends
 // and may be called again then.
 func (e *Entry) GiveUp(ctx context.Context) error {
-	if e.head {
+	switch {
+	case e.granted != nil:
+		return e.Release(ctx)
+	case e.head && !e.line.placed:
 		return e.Pass(ctx)
+	case e.line.placed:
+		return e.withdraw(ctx)
 	}
+	return e.giveUp(ctx)
+}
+
+func (e *Entry) giveUp(ctx context.Context) error {
 	e.closeOwn()
 	resp, err := e.leave(ctx, e.parting(), clientv3.OpDelete(e.key()))
 	if (err == nil || errors.Is(err, keep.ErrNotThere)) && e.strands(resp) {

@@ -152,7 +152,12 @@ func (p *party) keys() []string {
 // empty waits for what the background still deletes, then wants no key left.
 func (p *party) empty() {
 	p.Helper()
-	for deadline := time.Now().Add(10 * time.Second); len(p.keys()) > 0; {
+	p.eventuallyKeys(func(names []string) bool { return len(names) == 0 })
+}
+
+func (p *party) eventuallyKeys(so func(names []string) bool) {
+	p.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !so(p.keys()); {
 		if time.Now().After(deadline) {
 			p.Fatalf("left behind: %q", p.keys())
 		}

@@ -17,10 +17,11 @@ import (
 
 // An Entry is one participant's place in a line. It belongs to one goroutine at a time.
 type Entry struct {
-	line  *Line
-	lease *keep.Lease
-	id    string
-	rev   int64 // of the join; the token
+	line    *Line
+	lease   *keep.Lease
+	id      string
+	details Details
+	rev     int64 // of the join; for the lock, whose head is the holder, the token
 
 	head  bool
 	pred  string      // whom it stands behind; "" if that has to be searched
@@ -28,6 +29,11 @@ type Entry struct {
 	dead  []keep.Key  // marks that it moved past, except after
 	own   *keep.Watch // on its own entry, or nil
 	asked bool        // a request to leave was sent and not answered
+
+	// For a line with places:
+	granted   []keep.Key // the places that it has
+	appointed bool       // somebody else gave them to it, and left a mark on its entry
+	claiming  bool       // a request for them was sent and not answered
 }
 
 // joined takes the answer to a join: prev is what tail was before.
@@ -54,14 +60,15 @@ func (e *Entry) TakeWatch() []*keep.Watch {
 	return []*keep.Watch{w}
 }
 
-// Wait returns when the entry is at the head, or when ctx (of Keeper.Bound) ends. ErrRemoved says that somebody else took it out.
+// Wait returns when the entry is at the head (or was given its places without that), or when ctx (of Keeper.Bound) ends. ErrRemoved says
+// that somebody else took it out.
 func (e *Entry) Wait(ctx context.Context) error {
-	if e.head {
+	if e.head || e.granted != nil {
 		return nil
 	}
 	defer e.bury()
 	known := e.pred != "" // the predecessor was alive a moment ago
-	for !e.head {
+	for !e.head && e.granted == nil {
 		err := retry.Until(ctx, func(ctx context.Context) error { // each time with short pauses again
 			if !known {
 				if _, err := e.settle(ctx); err != nil || e.head {
@@ -75,7 +82,7 @@ func (e *Entry) Wait(ctx context.Context) error {
 			}
 			return err
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, errGranted) {
 			return err
 		}
 	}
@@ -246,8 +253,12 @@ func (e *Entry) heardOwn(ctx context.Context, resp clientv3.WatchResponse, ok bo
 	return nil
 }
 
-// out says why the own entry is not what it was: somebody has removed it, or its lease has ended. kv is what stands there now.
+// out says why the own entry is not what it was: it was given its places, somebody has removed it, or its lease has ended. kv is what
+// stands there now.
 func (e *Entry) out(ctx context.Context, kv *mvccpb.KeyValue) error {
+	if err := e.given(ctx, kv); err != nil {
+		return err
+	}
 	if kv != nil {
 		e.toBury(markKey(kv))
 		return ErrRemoved

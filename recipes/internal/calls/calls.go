@@ -1,0 +1,113 @@
+// Package calls is what all recipes have in common: a call for a name on a session is checked, tried on one lease after the
+// other, and gives a hold, or runs work under one.
+package calls
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stile-dev/stile/recipes/internal/keep"
+	"github.com/stile-dev/stile/recipes/internal/keys"
+	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/internal/retry"
+	"github.com/stile-dev/stile/recipes/session"
+)
+
+// TryTimeout bounds what doesn't wait for others, while etcd is away.
+const TryTimeout = 5 * time.Second
+
+// Limit is the ctx of what doesn't wait for others.
+func Limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, TryTimeout, retry.NoAnswer(TryTimeout))
+}
+
+// A Call is one call of a recipe for a name.
+type Call struct {
+	Keeper *keep.Keeper
+	Name   string
+	Prefix string // of the name's keys
+	kind   string
+	end    func()
+}
+
+// A Get is how a call gets its hold: by waiting for it, or not.
+type Get func(ctx context.Context, c *Call) (*keep.Hold, error)
+
+// Hand gets a hold and hands it out.
+func Hand(ctx context.Context, s *session.Session, kind, name string, get Get) (*session.Hold, error) {
+	c, err := begin(ctx, s, kind, name)
+	if err != nil {
+		return nil, err
+	}
+	defer c.end()
+	h, err := get(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return session.NewHold(h), nil
+}
+
+// Do gets a hold and runs work under it.
+func Do(ctx context.Context, s *session.Session, kind, name string, work func(context.Context) error, get Get) error {
+	if work == nil {
+		return fmt.Errorf("%s %q: there is no work to do: it is nil", kind, name)
+	}
+	c, err := begin(ctx, s, kind, name)
+	if err != nil {
+		return err
+	}
+	defer c.end() // after the work, so that closing the session waits for it without a gap
+	h, err := get(ctx, c)
+	if err != nil {
+		return err
+	}
+	return h.Do(ctx, work)
+}
+
+// begin refuses what can be refused without a request.
+func begin(ctx context.Context, s *session.Session, kind, name string) (*Call, error) {
+	k, err := session.Keeper(s)
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", kind, name, err)
+	}
+	if err := keys.CheckName(name); err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	if ctx == nil {
+		return nil, fmt.Errorf("%s %q: the context is nil", kind, name)
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%s %q: %w", kind, name, retry.Why(ctx))
+	}
+	end, err := k.Begin()
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", kind, name, err)
+	}
+	return &Call{Keeper: k, Name: name, Prefix: keys.Prefix(k.Root(), kind, name), kind: kind, end: end}, nil
+}
+
+// What is the call's name in errors: `lock "a"`.
+func (c *Call) What() string { return fmt.Sprintf("%s %q", c.kind, c.Name) }
+
+// Resource is the name of what is held, for claims: "lock/a".
+func (c *Call) Resource() string { return c.kind + "/" + c.Name }
+
+// A Take takes what is wanted on one lease, and says what it has got.
+type Take func(ctx context.Context, lease *keep.Lease, d line.Details) (*line.Entry, keep.Spec, error)
+
+// Attempt takes on one lease after the other, if they are lost meanwhile, and makes a hold of what was got.
+func (c *Call) Attempt(ctx context.Context, take Take) (*keep.Hold, error) {
+	return c.Keeper.Attempt(ctx, func(bound context.Context, lease *keep.Lease) (*keep.Hold, error) {
+		e, spec, err := take(bound, lease, line.Self(c.Keeper.Labels()))
+		if err != nil {
+			return nil, err
+		}
+		h, err := lease.Hold(bound, ctx, spec)
+		if err != nil {
+			e.Abandon()
+			return nil, err
+		}
+		return h, nil
+	})
+}

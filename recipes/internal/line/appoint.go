@@ -1,0 +1,112 @@
+package line
+
+import (
+	"context"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/keep"
+)
+
+// A Lineup is everybody in a line, as of one revision.
+type Lineup struct {
+	Waiting State
+	prefix  string
+	dead    []keep.Key // marks before the first who waits: nobody stands behind them but that one
+}
+
+// Lineup reads the line.
+func (ln *Line) Lineup(ctx context.Context) (*Lineup, error) {
+	resp, err := ln.keeper.Get(ctx, ln.prefix+"e/", clientv3.WithPrefix())
+	if err != nil {
+		return nil, err
+	}
+	return lineup(ln.prefix, resp.Kvs), nil
+}
+
+func lineup(prefix string, entries []*mvccpb.KeyValue) *Lineup {
+	l := &Lineup{prefix: prefix}
+	l.Waiting, _ = Parse(prefix, entries)
+	for _, kv := range entries {
+		if !live(kv) && (len(l.Waiting) == 0 || kv.CreateRevision < l.Waiting[0].Rev) {
+			l.dead = append(l.dead, markKey(kv))
+		}
+	}
+	return l
+}
+
+// Grantee is the i-th in line, for whoever appoints it.
+func (l *Lineup) Grantee(i int) Grantee {
+	x := l.Waiting[i]
+	return Grantee{ID: x.ID, Lease: x.Lease, prefix: l.prefix, value: encode(placeValue{x.ID, x.Details})}
+}
+
+// Appoint gives places to the i-th in line and takes it out. The conditions hold as long as it stands where it stood. It learns of it
+// from the mark on its own entry, which it deletes when it releases the places.
+func (l *Lineup) Appoint(i int, places ...string) (ifs []clientv3.Cmp, then []clientv3.Op) {
+	x, g := l.Waiting[i], l.Grantee(i)
+	for _, name := range places {
+		then = append(then, g.Put(name))
+	}
+	ifs = append(ifs, l.stands(i))
+	if i > 0 {
+		before := clientv3.OpPut(l.prefix+"tail", l.Waiting[i-1].ID)
+		return append(ifs, l.stands(i-1)), append(then, l.leaves(x, before, granted, places))
+	}
+	for _, key := range l.dead[:min(len(l.dead), perTxn)] {
+		then = append(then, clientv3.OpTxn([]clientv3.Cmp{key.Is()}, []clientv3.Op{clientv3.OpDelete(key.Name)}, nil))
+	}
+	return ifs, append(then, l.leaves(x, clientv3.OpDelete(l.prefix+"tail"), passed, places))
+}
+
+// runLength is how many are let in together with the head: each takes two of the 128 conditions and operations of a Txn.
+const runLength = 40
+
+// run is the places of those right behind the head that may be let in together with it.
+func (l *Lineup) run(head string, with func(d Details) (string, bool)) (places []string) {
+	if len(l.Waiting) == 0 || l.Waiting[0].ID != head {
+		return nil
+	}
+	for _, x := range l.Waiting[1:] {
+		place, ok := with(x.Details)
+		if !ok || len(places) == runLength {
+			break
+		}
+		places = append(places, place)
+	}
+	return places
+}
+
+// AppointRun gives places to those from the first-th in line on, one to each; whoever stands before them leaves in the same Txn, without
+// a mark. The last of them passes the head on.
+func (l *Lineup) AppointRun(first int, places []string) (ifs []clientv3.Cmp, then []clientv3.Op) {
+	for i, name := range places {
+		x, g := l.Waiting[first+i], l.Grantee(first+i)
+		ifs = append(ifs, l.stands(first+i), absent(g.Key(name)))
+		then = append(then, g.Put(name))
+		if i < len(places)-1 {
+			then = append(then, l.mark(x, granted, name))
+		} else {
+			then = append(then, l.leaves(x, clientv3.OpDelete(l.prefix+"tail"), passed, []string{name}))
+		}
+	}
+	return ifs, then
+}
+
+func (l *Lineup) stands(i int) clientv3.Cmp {
+	x := l.Waiting[i]
+	return keep.Key{Name: l.prefix + "e/" + x.ID, Rev: x.Rev}.Is()
+}
+
+// leaves ends x's entry: if it is the last in line by tail, otherwise by a mark with state.
+func (l *Lineup) leaves(x Standing, tail clientv3.Op, state string, places []string) clientv3.Op {
+	last := []clientv3.Cmp{clientv3.Compare(clientv3.Value(l.prefix+"tail"), "=", x.ID)}
+	return clientv3.OpTxn(last, []clientv3.Op{tail, l.mark(x, granted, places...)}, []clientv3.Op{l.mark(x, state, places...)})
+}
+
+func (l *Lineup) mark(x Standing, state string, places ...string) clientv3.Op {
+	m := mark{State: state, At: time.Now(), Places: places}
+	return clientv3.OpPut(l.prefix+"e/"+x.ID, encode(m), clientv3.WithLease(x.Lease))
+}

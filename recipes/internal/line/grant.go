@@ -1,0 +1,142 @@
+package line
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/keep"
+	"github.com/stile-dev/stile/recipes/internal/retry"
+)
+
+func (e *Entry) grantee() Grantee {
+	return Grantee{ID: e.id, Lease: e.lease.ID(), prefix: e.line.prefix, value: encode(placeValue{e.id, e.details})}
+}
+
+// Granted are the places that it has, each with the revision that gave it: the token.
+func (e *Entry) Granted() []keep.Key { return e.granted }
+
+// Acquire gets what want says: at once if it is free and nobody waits, which takes one Txn, and otherwise in its turn. It tries until ctx
+// ends (a ctx of Keeper.Bound) and leaves nothing behind when it fails: what it doesn't know it has found out in the background.
+func (ln *Line) Acquire(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {
+	e, err := ln.join(ctx, lease, d, func(ctx context.Context, e *Entry) (bool, error) {
+		ran, err := e.ask(ctx, want, e.joining()...)
+		return ran != nil && e.took(ran), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = e.reach(ctx, want)
+	e.closeOwn()
+	if err != nil {
+		e.Abandon()
+		return nil, err
+	}
+	return e, nil
+}
+
+// TryAcquire gets what want says if it is free and nobody waits; otherwise the error is a *HeldError. With nobody in line it takes one Txn.
+func (ln *Line) TryAcquire(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {
+	var held *ran
+	e, err := ln.join(ctx, lease, d, func(ctx context.Context, e *Entry) (bool, error) {
+		look := []clientv3.Op{clientv3.OpGet(ln.tail()), clientv3.OpGet(ln.prefix+places, clientv3.WithPrefix())}
+		ran, err := e.ask(ctx, want, look...)
+		if err != nil || ran == nil || e.took(ran) {
+			return err == nil && ran != nil, err
+		}
+		held = ran
+		return false, retry.Settled(ErrHeld)
+	})
+	if held == nil {
+		return e, err
+	}
+	tail := held.gets[ln.tail()]
+	if len(tail) == 0 {
+		return nil, ln.heldBy(held)
+	}
+	switch kv, err := ln.keeper.GetOne(ctx, ln.entry(string(tail[0].Value))); {
+	case err != nil:
+		return nil, err
+	case live(kv):
+		return nil, &HeldError{Last: readDetails(kv)}
+	}
+	return ln.tryInLine(ctx, lease, d, want) // who stood there last has left without removing tail
+}
+
+// heldBy tells of one who is in a place.
+func (ln *Line) heldBy(read *ran) error {
+	held := &HeldError{}
+	for _, kv := range read.gets[ln.prefix+places] {
+		if v := readPlace(kv); v.ID != "" {
+			held.Last = v.Details
+		}
+	}
+	return held
+}
+
+// tryInLine joins, and gives up if the place isn't to be had at once.
+func (ln *Line) tryInLine(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {
+	e, err := ln.Join(ctx, lease, d)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = e.headOrGiveUp(ctx); err != nil {
+		return nil, err
+	}
+	err = retry.Until(ctx, func(ctx context.Context) error {
+		view, err := e.survey(ctx)
+		if err != nil {
+			return err
+		}
+		return e.claim(ctx, want, view)
+	})
+	if err == nil || errors.Is(err, errGranted) {
+		return e, nil
+	}
+	e.Abandon()
+	if errors.Is(err, errNotFree) {
+		return nil, &HeldError{}
+	}
+	return nil, err
+}
+
+// reach waits for the turn, and takes the place then.
+func (e *Entry) reach(ctx context.Context, want Want) error {
+	if err := e.Wait(ctx); err != nil || e.granted != nil {
+		return err
+	}
+	err := retry.Until(ctx, func(ctx context.Context) error { return e.next(ctx, want) })
+	if errors.Is(err, errGranted) {
+		return nil
+	}
+	return err
+}
+
+// ask asks for the place in one Txn, and does otherwise if it isn't to be had at once. It returns what was done, nil if an earlier copy of
+// this very request has been there.
+func (e *Entry) ask(ctx context.Context, want Want, otherwise ...clientv3.Op) (*ran, error) {
+	instead := clientv3.OpTxn(nil, otherwise, nil)
+	op := clientv3.OpTxn([]clientv3.Cmp{absent(e.line.tail())}, []clientv3.Op{want.Blind(e.grantee(), instead)}, []clientv3.Op{instead})
+	resp, err := e.line.keeper.Txn(ctx, e.line.unused(e.id), []clientv3.Op{op}, nil)
+	if err != nil || !resp.Succeeded {
+		return nil, err
+	}
+	return follow(resp, op), nil
+}
+
+// took takes what ask has done. It is false if that gave neither a place nor an entry.
+func (e *Entry) took(r *ran) bool {
+	tail := e.line.tail()
+	for _, key := range r.puts {
+		if strings.HasPrefix(key, e.line.prefix+places) {
+			e.granted = append(e.granted, keep.Key{Name: key, Rev: r.rev})
+		}
+	}
+	if e.granted == nil && slices.Contains(r.puts, tail) {
+		e.joined(r.rev, r.prev[tail])
+	}
+	return len(r.puts) > 0
+}

@@ -1,0 +1,60 @@
+package line
+
+import (
+	"context"
+	"errors"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/keep"
+	"github.com/stile-dev/stile/recipes/internal/retry"
+)
+
+// Release gives the places back. It tries until ctx ends and may be called again then. ErrNotThere says that one of them was not its
+// own any more; the others were given back.
+func (e *Entry) Release(ctx context.Context) error {
+	e.closeOwn()
+	var own []clientv3.Cmp
+	var all, each []clientv3.Op
+	for _, key := range e.granted {
+		del := clientv3.OpDelete(key.Name)
+		own, all = append(own, key.Is()), append(all, del)
+		each = append(each, clientv3.OpTxn([]clientv3.Cmp{key.Is()}, []clientv3.Op{del}, nil))
+	}
+	if e.appointed {
+		all = append(all, clientv3.OpDelete(e.key())) // the mark that said so
+	}
+	return retry.Until(ctx, func(ctx context.Context) error {
+		resp, err := e.line.keeper.Txn(ctx, own, all, each)
+		switch {
+		case err != nil:
+			e.asked = e.asked || !retry.NotApplied(err)
+			return err
+		case !resp.Succeeded:
+			return e.notThere()
+		}
+		return nil
+	})
+}
+
+// withdraw leaves a line with places. A claim without an answer may have been granted before, or somebody may have appointed the entry:
+// then the places are given back.
+func (e *Entry) withdraw(ctx context.Context) error {
+	leave := e.giveUp
+	if e.head {
+		leave = e.Pass
+	}
+	err := leave(ctx)
+	if err != nil && !errors.Is(err, keep.ErrNotThere) || err == nil && !e.claiming && !e.asked {
+		return err
+	}
+	given := retry.Until(ctx, func(ctx context.Context) error {
+		_, err := e.survey(ctx)
+		return err
+	})
+	if !errors.Is(given, errGranted) {
+		return err
+	}
+	e.asked = false
+	return e.Release(ctx)
+}
