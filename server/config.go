@@ -90,8 +90,7 @@ type Config struct {
 	// A single member elects itself within it when it starts. The smallest lease TTL is 1.5 times
 	// ElectionTimeout, rounded up to whole seconds. Default: DefaultElectionTimeout (so 1 s) for a
 	// member that is alone. With Cluster: ClusterElectionTimeout (so 2 s), since a leader that is slow for
-	// a moment, or a network that is, must not cost an election. The same for all members. More than
-	// 1 s needs sessions with a larger margin than theirs by default.
+	// a moment, or a network that is, must not cost an election. The same for all members.
 	ElectionTimeout time.Duration
 
 	// HeartbeatInterval is the unit of raft's time, whole milliseconds, at most a fifth of

@@ -92,16 +92,16 @@ func Client(tb testing.TB, opts ...ClientOption) *clientv3.Client {
 // Namespace is a client of the shared server that sees the keys below prefix, as others of the same prefix do.
 func Namespace(tb testing.TB, prefix string, opts ...ClientOption) *clientv3.Client {
 	tb.Helper()
-	c := newClient(tb, Endpoint(tb), opts)
+	c := newClient(tb, []string{Endpoint(tb)}, opts)
 	c.KV = namespace.NewKV(c.KV, prefix)
 	c.Watcher = namespace.NewWatcher(c.Watcher, prefix)
 	c.Lease = namespace.NewLease(c.Lease, prefix)
 	return c
 }
 
-func newClient(tb testing.TB, endpoint string, opts []ClientOption) *clientv3.Client {
+func newClient(tb testing.TB, endpoints []string, opts []ClientOption) *clientv3.Client {
 	tb.Helper()
-	cfg := clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()}
+	cfg := clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()}
 	for _, opt := range opts {
 		opt.set(&cfg)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -17,9 +18,11 @@ import (
 type Server struct {
 	tb     testing.TB
 	cfg    server.Config
-	start  func(context.Context, server.Config) (running, error)
+	start  startFunc
 	server running // nil while it is stopped
 }
+
+type startFunc func(context.Context, server.Config) (running, error)
 
 // running is a server that runs.
 type running interface {
@@ -36,11 +39,19 @@ func Quota(bytes int64) ServerOption {
 	return func(c *server.Config) { c.QuotaBytes = bytes }
 }
 
+// ElectionTimeout is how long a member of a cluster waits for its leader; 1.5 times that, in whole seconds, is the smallest TTL of a
+// lease.
+func ElectionTimeout(d time.Duration) ServerOption {
+	return func(c *server.Config) { c.ElectionTimeout = d }
+}
+
 // NewServer starts a server for this test alone, on loopback and a free port. It is stopped when the test ends.
 func NewServer(tb testing.TB, opts ...ServerOption) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, start: startHere}
-	s.init(opts)
+	s.configure(opts)
+	s.Start()
+	tb.Cleanup(s.Stop)
 	return s
 }
 
@@ -52,15 +63,12 @@ func startHere(ctx context.Context, cfg server.Config) (running, error) {
 	return s, nil
 }
 
-func (s *Server) init(opts []ServerOption) {
+func (s *Server) configure(opts []ServerOption) {
 	s.tb.Helper()
 	s.cfg = server.Config{DataDir: s.tb.TempDir(), ClientURLs: []string{"http://127.0.0.1:0"}}
 	for _, opt := range opts {
 		opt(&s.cfg)
 	}
-	s.Start()
-	s.cfg.ClientURLs = s.server.Endpoints() // the same again after a restart
-	s.tb.Cleanup(s.Stop)
 }
 
 // Start starts it on the data that it had.
@@ -68,10 +76,21 @@ func (s *Server) Start() {
 	s.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	var err error
-	if s.server, err = s.start(ctx, s.cfg); err != nil {
+	if err := s.begin(ctx); err != nil {
 		s.tb.Fatalf("recipestest: %v", err)
 	}
+}
+
+func (s *Server) begin(ctx context.Context) (err error) {
+	if s.server != nil {
+		return errors.New("it runs")
+	}
+	if s.server, err = s.start(ctx, s.cfg); err != nil {
+		s.server = nil
+		return err
+	}
+	s.cfg.ClientURLs = s.server.Endpoints() // the same again after a restart
+	return nil
 }
 
 // Stop stops it. Connections break.
@@ -109,7 +128,7 @@ func (s *Server) Endpoint() string { return s.cfg.ClientURLs[0] }
 // Client is a client of it, over TCP, that sees all keys and is closed when the test ends.
 func (s *Server) Client(opts ...ClientOption) *clientv3.Client {
 	s.tb.Helper()
-	return newClient(s.tb, s.Endpoint(), opts)
+	return newClient(s.tb, []string{s.Endpoint()}, opts)
 }
 
 // Proxy is a new proxy in front of it. It stays when the server is stopped and started again.

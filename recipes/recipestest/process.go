@@ -30,6 +30,15 @@ type Process struct {
 // TestMain must call Main, before anything that a second process must not do. Where processes can't be frozen, it skips the test.
 func NewProcess(tb testing.TB, opts ...ServerOption) *Process {
 	tb.Helper()
+	p := newProcess(tb)
+	p.configure(opts)
+	p.Start()
+	tb.Cleanup(p.Stop)
+	return p
+}
+
+func newProcess(tb testing.TB) *Process {
+	tb.Helper()
 	if !canFreeze {
 		tb.Skipf("recipestest: a process can't be frozen on %s", runtime.GOOS)
 	}
@@ -37,7 +46,7 @@ func NewProcess(tb testing.TB, opts ...ServerOption) *Process {
 	main := shared.main
 	shared.Unlock()
 	if !main {
-		tb.Fatalf("recipestest: NewProcess needs a TestMain that calls recipestest.Main")
+		tb.Fatalf("recipestest: a server in a process of its own needs a TestMain that calls recipestest.Main")
 	}
 	p := &Process{}
 	p.tb = tb
@@ -49,7 +58,6 @@ func NewProcess(tb testing.TB, opts ...ServerOption) *Process {
 		p.child = c
 		return c, nil
 	}
-	p.init(opts)
 	return p
 }
 

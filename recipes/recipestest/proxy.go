@@ -61,7 +61,7 @@ func (p *Proxy) URL() string { return p.proxy.URL() }
 // of the shared server, hand the proxy to the function Client.
 func (p *Proxy) Client(opts ...ClientOption) *clientv3.Client {
 	p.tb.Helper()
-	return newClient(p.tb, p.URL(), opts)
+	return newClient(p.tb, []string{p.URL()}, opts)
 }
 
 // set has a client go through the proxy.

@@ -35,10 +35,14 @@
 // # How long to trust a lease
 //
 // A lease is trusted until the time read just before its last answered renewal was sent, plus the TTL that the answer
-// granted, minus a margin. That time is counted by a clock that goes on while the machine is suspended: CLOCK_BOOTTIME on
-// Linux, its like on Darwin and Windows; elsewhere Go's monotonic clock, which may stop then. A virtual machine that is
-// paused stops all of them; when its wall clock jumps ahead afterwards, holds are not believed ([ErrUncertain]) until
-// etcd has confirmed them. A jump within the margin just counts as time that has passed.
+// granted, minus a margin. A renewal counts only once a read after it has shown that no other leader had been elected
+// before: one of etcd's that was cut off, or stood still, goes on renewing leases that its successor ends. So a renewal is
+// two requests, every third of the TTL.
+//
+// The time is counted by a clock that goes on while the machine is suspended: CLOCK_BOOTTIME on Linux, its like on Darwin
+// and Windows; elsewhere Go's monotonic clock, which may stop then. A virtual machine that is paused stops all of them;
+// when its wall clock jumps ahead afterwards, holds are not believed ([ErrUncertain]) until etcd has confirmed them. A
+// jump within the margin just counts as time that has passed.
 //
 // Not covered, and said for that reason: an operator who deletes the keys or revokes the lease (noticed within a
 // second), and a backup restored without raising the revisions. Tokens protect in the first case, not in the second.

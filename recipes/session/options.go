@@ -19,8 +19,8 @@ func TTL(d time.Duration) Option {
 }
 
 // Margin is how long before etcd may end a lease the session stops trusting it. By default 1 % of the TTL and 1.1 s: clocks
-// that differ in rate, and an election timeout (1 s by etcd's default) and a little. Only with a single server, or one
-// whose election timeout is shorter, is less right.
+// that differ in rate, and time for a busy machine to notice. It need not cover an election: a renewal by a leader that had been
+// replaced doesn't count.
 func Margin(d time.Duration) Option {
 	return func(c *keep.Config) {
 		if d == 0 {

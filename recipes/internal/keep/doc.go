@@ -9,9 +9,10 @@
 //
 //	trusted until = sent + TTL − margin
 //
-// A slow answer cannot stretch it. The margin covers what the clocks and the cluster may add up to: 1 % of the
-// TTL for clocks of different rate, an election timeout for a leader that was cut off and still renews
-// (leadership that was transferred just before does not wait out the election), and a little for the ticks.
+// A slow answer cannot stretch it. Nor can a leader that has been replaced and doesn't know it yet: a renewal counts
+// only when a read after it has shown that its leader was the last one elected (leader.go). A leader elected later
+// starts the lease anew. The margin is for the rest: 1 % of the TTL for clocks of different rate, and time for a
+// busy machine to notice.
 //
 // The clock counts the time for which the machine was suspended (CLOCK_BOOTTIME on Linux). A paused virtual machine
 // stops even that one; its wall clock jumps when it is corrected. A jump beyond the margin makes the lease

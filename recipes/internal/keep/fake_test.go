@@ -7,12 +7,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/goleak"
+
+	"github.com/stile-dev/stile/recipes/recipestest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { recipestest.Main(m) }
 
 // bubbleClock is the bubble's time, with a machine that can be suspended and a virtual machine that can be paused.
 type bubbleClock struct {
@@ -62,6 +64,7 @@ type fakeLeases struct {
 	calls   []call
 	last    clientv3.LeaseID
 	ttl     int64
+	term    uint64
 }
 
 // on sets how one kind of request is answered from now on.
@@ -114,7 +117,26 @@ func (f *fakeLeases) KeepAliveOnce(ctx context.Context, id clientv3.LeaseID) (*c
 	if err := f.asked(ctx, "renew", id); err != nil {
 		return nil, err
 	}
-	return &clientv3.LeaseKeepAliveResponse{ID: id, TTL: f.ttl}, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &clientv3.LeaseKeepAliveResponse{ResponseHeader: &pb.ResponseHeader{RaftTerm: f.term}, ID: id, TTL: f.ttl}, nil
+}
+
+// elect has another leader from now on.
+func (f *fakeLeases) elect() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.term++
+}
+
+// readTerm stands for Keeper.readTerm.
+func (f *fakeLeases) readTerm(ctx context.Context) (uint64, error) {
+	if err := f.asked(ctx, "read", 0); err != nil {
+		return 0, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.term, nil
 }
 
 func (f *fakeLeases) Revoke(ctx context.Context, id clientv3.LeaseID) (*clientv3.LeaseRevokeResponse, error) {
@@ -166,6 +188,7 @@ func bubble(t *testing.T, test func(b *bench)) {
 		}
 		k := newKeeper(clock, cfg)
 		k.leaser = func() (leaser, error) { return etcd, nil }
+		k.term = etcd.readTerm
 		test(&bench{t, k, etcd, clock})
 		if err := k.Close(over()); err != nil && etcd.answers["revoke"] == nil && etcd.answers["grant"] == nil {
 			t.Errorf("close: %v", err)

@@ -24,6 +24,7 @@ type leaser interface {
 type Keeper struct {
 	client *clientv3.Client
 	leaser func() (leaser, error)
+	term   func(ctx context.Context) (uint64, error) // see readTerm
 	clock  clock
 	cfg    Config
 
@@ -61,6 +62,7 @@ func New(client *clientv3.Client, cfg Config) (*Keeper, error) {
 	k := newKeeper(machine{}, cfg)
 	k.client = client
 	k.leaser = func() (leaser, error) { return client.Lease, k.usable() }
+	k.term = k.readTerm
 	return k, nil
 }
 

@@ -85,6 +85,9 @@ func (l *Lease) renewOnce(ctx context.Context) error {
 	attempt, cancel := context.WithTimeoutCause(ctx, limit, retry.NoAnswer(limit))
 	defer cancel()
 	resp, err := leases.KeepAliveOnce(attempt, l.id)
+	if err == nil {
+		err = l.keeper.ledIn(attempt, resp.GetRaftTerm())
+	}
 	if err != nil {
 		return l.failed(retry.Answer(attempt, err))
 	}

@@ -1,0 +1,4 @@
+package keep
+
+// SinceBoot is the clock that trust is counted on.
+var SinceBoot = sinceBoot
