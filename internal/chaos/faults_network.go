@@ -51,8 +51,8 @@ func slowAnswers(r *round, a *act) error {
 	return network(r, a, func(p *proxy.Proxy) { p.Delay(proxy.ToClient, d) }, func(p *proxy.Proxy) { p.Delay(proxy.ToClient, 0) })
 }
 
-// slowest is what a renewal just bears: a sixth of the TTL, then it is given up.
-func (r *round) slowest() time.Duration { return r.plan.TTL / 7 }
+// slowest is what a renewal just bears: it has two answers to wait for, and is given up after a sixth of the TTL.
+func (r *round) slowest() time.Duration { return r.plan.TTL / 14 }
 
 // orphans has requests arrive when who sent them has made new connections.
 func orphans(r *round, a *act) error {

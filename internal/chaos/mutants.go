@@ -63,6 +63,11 @@ var bites = map[string]func(p Plan) Plan{
 	"guard by the create revision":             func(p Plan) Plan { return p.only("waiter removed", "requests late, on lost connections") },
 	"waiter trusts the watch alone":            func(p Plan) Plan { p.Faults = 5 * time.Second; return p.only("compaction") },
 	"watchdog in the goroutine that renews":    func(p Plan) Plan { return p.only("partition").holdLong() },
+	"a renewal by a leader of before counts": func(p Plan) Plan {
+		p = p.OnCluster().only("server paused", "a member not reached by the others").holdLong()
+		p.Margin = 300 * time.Millisecond
+		return p
+	},
 	"cleaning up without bounds": func(p Plan) Plan {
 		p.TTL = 12 * time.Second
 		return p.only("partition, connections lost", "partition")

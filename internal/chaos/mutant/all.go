@@ -42,35 +42,40 @@ var All = []Mutant{
 		{keepDir + "renew.go", "switch err := l.renewOnce(l.ctx); {", "l.inspect()\n		switch err := l.renewOnce(l.ctx); {"},
 		{keepDir + "renew.go", "min(requestTimeout, l.granted()/(2*renewals))", "requestTimeout"},
 	}},
+	{Name: "a renewal by a leader of before counts", Edits: []Edit{{
+		keepDir + "renew.go",
+		"err = l.keeper.ledIn(attempt, resp.GetRaftTerm())",
+		"_ = resp",
+	}}},
 	{Name: "cleaning up without bounds", Edits: []Edit{{
 		keepDir + "request.go",
 		"time.AfterFunc(k.cfg.Cleanup,",
 		"time.AfterFunc(time.Hour,",
 	}}},
 	{Name: "token from the last answer", Edits: []Edit{
-		{lockDir + "lock.go", "fencing.FromRevision(key.Rev)", "fencing.FromRevision(a.latest(key))"},
-		{lockDir + "lock.go", "func (a *acquisition) spec(", `func (a *acquisition) latest(key keep.Key) int64 {
-	resp, err := a.keeper.Get(context.Background(), key.Name)
+		{lockDir + "lock.go", "fencing.FromRevision(key.Rev)", "fencing.FromRevision(latest(ctx, c, key))"},
+		{lockDir + "lock.go", "// take makes", `func latest(ctx context.Context, c *calls.Call, key keep.Key) int64 {
+	resp, err := c.Keeper.Get(ctx, key.Name)
 	if err != nil {
 		return key.Rev
 	}
 	return resp.Header.Revision
 }
 
-func (a *acquisition) spec(`},
+// take makes`},
 	}},
 	{Name: "acquired anew in silence after a loss", Edits: []Edit{{
 		lockDir + "lock.go",
-		"	return &Held{session.NewHold(h)}, nil\n",
-		`	held := &Held{session.NewHold(h)}
+		"	return &Held{h}, nil\n",
+		`	held := &Held{h}
 	go func() {
 		for err == nil {
 			<-h.Context().Done()
 			if !errors.Is(context.Cause(h.Context()), session.ErrLost) {
 				return
 			}
-			if h, err = get(a, context.WithoutCancel(ctx)); err == nil {
-				held.Hold = session.NewHold(h)
+			if h, err = calls.Hand(context.WithoutCancel(ctx), s, kind, name, get); err == nil {
+				held.Hold = h
 			}
 		}
 	}()
