@@ -32,6 +32,7 @@ var kinds = []*kind{
 	{name: "client paused", lane: laneClient, weight: 4, least: 300 * ms, most: 2500 * ms, inTTLs: true, inflict: pauseClient},
 
 	{name: "partition", lane: laneNetwork, weight: 3, least: 300 * ms, most: 2500 * ms, inTTLs: true, inflict: partition},
+	{name: "partition of all clients", lane: laneNetwork, weight: 1, least: 1000 * ms, most: 2500 * ms, inTTLs: true, inflict: partitionAll},
 	{name: "partition, connections lost", lane: laneNetwork, weight: 3, least: 300 * ms, most: 2500 * ms, inTTLs: true, inflict: silence},
 	{name: "answers lost", lane: laneNetwork, weight: 3, least: 100 * ms, most: 2000 * ms, inTTLs: true, inflict: loseAnswers},
 	{name: "requests lost", lane: laneNetwork, weight: 2, least: 100 * ms, most: 2000 * ms, inTTLs: true, inflict: loseRequests},

@@ -3,8 +3,19 @@ package chaos
 import (
 	"time"
 
+	"github.com/stile-dev/stile/internal/chaos/history"
 	"github.com/stile-dev/stile/internal/proxy"
 )
+
+// hitSome is a fault of one client, or half of the time of all.
+func (r *round) hitSome(a *act) (*history.Fault, []*crewman) {
+	f, m := r.hit(a)
+	if a.rand.IntN(2) == 0 {
+		f.Server = true
+		return f, r.crew
+	}
+	return f, []*crewman{m}
+}
 
 // network is a fault of one client's network: it begins, lasts, and ends.
 func network(r *round, a *act, begin, end func(p *proxy.Proxy)) error {
@@ -23,6 +34,21 @@ func partition(r *round, a *act) error {
 
 func silence(r *round, a *act) error {
 	return network(r, a, func(p *proxy.Proxy) { p.Cut(proxy.Silence) }, (*proxy.Proxy).Mend)
+}
+
+// partitionAll keeps everybody from etcd, which goes on to end leases.
+func partitionAll(r *round, a *act) error {
+	f := a.begin()
+	f.Server = true
+	for _, m := range r.crew {
+		m.each(func(p *proxy.Proxy) { p.Hold(proxy.ToServer); p.Hold(proxy.ToClient) })
+	}
+	r.wait(a)
+	for _, m := range r.crew {
+		m.heal()
+	}
+	r.end(f)
+	return nil
 }
 
 // lost ends the connections with what is held back in a direction.
@@ -56,14 +82,19 @@ func (r *round) slowest() time.Duration { return r.plan.TTL / 14 }
 
 // orphans has requests arrive when who sent them has made new connections.
 func orphans(r *round, a *act) error {
-	f, m := r.hit(a)
+	f, victims := r.hitSome(a)
 	for until := time.Now().Add(a.lasts); time.Now().Before(until) && r.ctx.Err() == nil; {
-		m.each(func(p *proxy.Proxy) { p.Hold(proxy.ToServer) })
+		for _, m := range victims {
+			m.each(func(p *proxy.Proxy) { p.Hold(proxy.ToServer) })
+		}
 		sleep(r.ctx, 50*ms+upTo(a.rand, 300*ms))
-		m.each(func(p *proxy.Proxy) {
-			p.Orphan(300*ms + upTo(a.rand, time.Second))
-			p.Release(proxy.ToServer)
-		})
+		late := 500*ms + upTo(a.rand, 1500*ms)
+		for _, m := range victims {
+			m.each(func(p *proxy.Proxy) {
+				p.Orphan(late)
+				p.Release(proxy.ToServer)
+			})
+		}
 		sleep(r.ctx, 300*ms+upTo(a.rand, time.Second))
 	}
 	r.end(f)
@@ -93,11 +124,7 @@ func fade(r *round, a *act) error {
 
 // slowResets loses answers, and is slow to tell what became of the requests; half of the time to everybody.
 func slowResets(r *round, a *act) error {
-	f, m := r.hit(a)
-	victims := []*crewman{m}
-	if a.rand.IntN(2) == 0 {
-		f.Server, victims = true, r.crew
-	}
+	f, victims := r.hitSome(a)
 	d := pick(a.rand, 50*ms, 100*ms, 200*ms)
 	for _, m := range victims {
 		m.each(func(p *proxy.Proxy) { p.Delay(proxy.ToClient, d) })

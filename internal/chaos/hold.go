@@ -61,7 +61,7 @@ func (w *Worker) holdIn(op *history.Op, ctx context.Context) (*holding, error) {
 
 func (w *Worker) observe(h *holding) *holding {
 	h.Worker, h.done = w, make(chan struct{})
-	h.byContext = (w.cfg.Client+w.cfg.Life)%3 == 0 // all of a life's, since one that calls Err ends the others' as well
+	h.byContext = w.cfg.ByContext || (w.cfg.Client+w.cfg.Life)%3 == 0 // all of a life's, since one that calls Err ends the others' as well
 	if h.byContext {
 		h.txn = nil // it calls Err as well
 	}

@@ -62,7 +62,10 @@ var bites = map[string]func(p Plan) Plan{
 	"one id for all acquisitions of a session": Plan.short,
 	"guard by the create revision":             func(p Plan) Plan { return p.only("waiter removed", "requests late, on lost connections") },
 	"waiter trusts the watch alone":            func(p Plan) Plan { p.Faults = 5 * time.Second; return p.only("compaction") },
-	"watchdog in the goroutine that renews":    func(p Plan) Plan { return p.only("partition").holdLong() },
+	"watchdog in the goroutine that renews": func(p Plan) Plan {
+		p.ByContext = true
+		return p.only("partition of all clients").holdLong()
+	},
 	"a renewal by a leader of before counts": func(p Plan) Plan {
 		p = p.OnCluster().only("server paused", "a member not reached by the others").holdLong()
 		p.Margin = 300 * time.Millisecond
@@ -83,10 +86,13 @@ var bites = map[string]func(p Plan) Plan{
 		p.TTL, p.Margin = 3*time.Second, time.Second
 		return p.only("partition", "requests late").holdLong()
 	},
-	"a join without an answer is not made void": func(p Plan) Plan { return p.only("requests late, on lost connections") },
-	"gone is taken for passed":                  Plan.short,
+	"a join without an answer is not made void": func(p Plan) Plan {
+		p.Workers, p.Long, p.Names, p.Faults = 8, 0, 9, 30*time.Second
+		return p.only("requests late, on lost connections")
+	},
+	"gone is taken for passed": Plan.short,
 	"tail removed although the predecessor is unknown": func(p Plan) Plan {
-		p.Names, p.Clients = 3, 6
+		p.Names, p.Clients, p.Workers, p.Faults = 5, 5, 8, 35*time.Second
 		return p.only("answers slow, connections reset")
 	},
 	"a deleted predecessor is taken for one that passed": func(p Plan) Plan { return p.only("key deleted", check.KindKill) },

@@ -13,21 +13,22 @@ import (
 
 // A Plan says what a round is like: some servers, some clients, and what goes wrong.
 type Plan struct {
-	Workload string
-	Members  int
-	Clients  int
-	Workers  int // goroutines of each client
-	Names    int // of locks; one of them is wanted by all
-	TTL      time.Duration
-	Margin   time.Duration // 0: the session's default
-	Pause    time.Duration // between two acquisitions of a worker, on average
-	Hold     time.Duration // how long long holds last, about
-	Long     int           // how many holds of a hundred are long
-	Faults   time.Duration // for how long there are faults
-	Gap      time.Duration // between two faults of a lane, at most
-	Kinds    []string      // of faults; none: all
-	FullDisk bool          // on a small disk, that is filled
-	LeastOps float64       // acquisitions a second without faults, or the round is not valid
+	Workload  string
+	Members   int
+	Clients   int
+	Workers   int // goroutines of each client
+	Names     int // of locks; one of them is wanted by all
+	TTL       time.Duration
+	Margin    time.Duration // 0: the session's default
+	Pause     time.Duration // between two acquisitions of a worker, on average
+	Hold      time.Duration // how long long holds last, about
+	Long      int           // how many holds of a hundred are long
+	Faults    time.Duration // for how long there are faults
+	Gap       time.Duration // between two faults of a lane, at most
+	Kinds     []string      // of faults; none: all
+	FullDisk  bool          // on a small disk, that is filled
+	ByContext bool          // all holders trust the context alone, not a third of them
+	LeastOps  float64       // acquisitions a second without faults, or the round is not valid
 
 	// Discard keeps nothing of a round that failed.
 	Discard bool
