@@ -73,8 +73,17 @@ func lateRequests(r *round, a *act) error {
 }
 
 func slowAnswers(r *round, a *act) error {
+	f, victims := r.hitSome(a)
 	d := pick(a.rand, 20*ms, 200*ms, r.slowest(), 2*time.Second)
-	return network(r, a, func(p *proxy.Proxy) { p.Delay(proxy.ToClient, d) }, func(p *proxy.Proxy) { p.Delay(proxy.ToClient, 0) })
+	for _, m := range victims {
+		m.each(func(p *proxy.Proxy) { p.Delay(proxy.ToClient, d) })
+	}
+	r.wait(a)
+	for _, m := range victims {
+		m.heal()
+	}
+	r.end(f)
+	return nil
 }
 
 // slowest is what a renewal just bears: it has two answers to wait for, and is given up after a sixth of the TTL.

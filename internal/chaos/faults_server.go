@@ -54,7 +54,7 @@ func killServerOften(r *round, a *act) error {
 
 func pauseServer(r *round, a *act) error {
 	f, m := a.begin(), r.anyMember(a)
-	f.Server = true
+	f.Server, f.Stale = true, len(r.cluster.members) > 1
 	err := m.process().pause()
 	r.wait(a)
 	err = errors.Join(err, m.process().resume())
@@ -64,7 +64,7 @@ func pauseServer(r *round, a *act) error {
 
 func slowDisk(r *round, a *act) error {
 	f := a.begin()
-	f.Server = true
+	f.Server, f.Stale = true, len(r.cluster.members) > 1
 	err := r.cluster.slow.limit(1 + a.rand.IntN(5))
 	r.wait(a)
 	err = errors.Join(err, r.cluster.slow.limit(0))

@@ -66,11 +66,6 @@ var bites = map[string]func(p Plan) Plan{
 		p.ByContext = true
 		return p.only("partition of all clients").holdLong()
 	},
-	"a renewal by a leader of before counts": func(p Plan) Plan {
-		p = p.OnCluster().only("server paused", "a member not reached by the others").holdLong()
-		p.Margin = 300 * time.Millisecond
-		return p
-	},
 	"cleaning up without bounds": func(p Plan) Plan {
 		p.TTL = 12 * time.Second
 		return p.only("partition, connections lost", "partition")
@@ -92,8 +87,8 @@ var bites = map[string]func(p Plan) Plan{
 	},
 	"gone is taken for passed": Plan.short,
 	"tail removed although the predecessor is unknown": func(p Plan) Plan {
-		p.Names, p.Clients, p.Workers, p.Faults = 5, 5, 8, 35*time.Second
-		return p.only("answers slow, connections reset")
+		p.Names, p.TTL, p.Long, p.Gap = 3, 5*time.Second, 5, 300*time.Millisecond
+		return p.only("answers slow", "answers slow, connections reset", "lease revoked", "key deleted")
 	},
 	"a deleted predecessor is taken for one that passed": func(p Plan) Plan { return p.only("key deleted", check.KindKill) },
 }

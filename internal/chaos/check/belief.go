@@ -55,29 +55,44 @@ func (o *oracle) belief(b history.Belief) {
 	}
 }
 
-// allowed is how long a belief may outlast its hold in etcd: not at all, unless an operator took the lock away.
+// allowed is how long a belief may outlast its hold in etcd: not at all, unless somebody else ended the hold.
 func (o *oracle) allowed(who history.Who, l *life) time.Duration {
-	for _, f := range o.h.Faults {
-		if !f.Breach || f.From > l.endSeen || f.Lease != l.lease && !slices.Contains(f.Keys, l.key) || f.Lease == 0 && len(f.Keys) == 0 {
-			continue
-		}
-		until := l.endSeen.Add(afterBreach)
-		if o.troubled(who.Client, f.From, until) {
-			return o.h.Setup.TTL // etcd can't tell it: then its clock does
-		}
-		return afterBreach + o.h.Stalled(who, f.From, until.Add(afterBreach), longStall)
+	i, ok := o.breach(l)
+	if !ok {
+		return 0
 	}
-	return 0
+	f, until := o.h.Faults[i], l.endSeen.Add(afterBreach)
+	if o.troubled(who.Client, i, max(f.From, l.endSeen.Add(-afterBreach)), until) {
+		return o.h.Setup.TTL // etcd can't tell it: then its clock does
+	}
+	return afterBreach + o.h.Stalled(who, f.From, until.Add(afterBreach), longStall)
+}
+
+// breach finds what may have ended l besides its holder and the end of its lease: an operator, or a member that has stood still as the
+// leader. When that one goes on it has all leases revoked that ran out by its own clock, and etcd does it, although its successor has
+// renewed them: etcd looks whether it still leads, but not if its clock has just ticked (v3.7.3, EtcdServer.ensureLeadership).
+func (o *oracle) breach(l *life) (fault int, ok bool) {
+	fault = slices.IndexFunc(o.h.Faults, func(f history.Fault) bool {
+		if f.From > l.endSeen {
+			return false
+		}
+		return f.Breach && (slices.Contains(f.Keys, l.key) || f.Lease != 0 && f.Lease == l.lease) ||
+			f.Stale && l.deleted && l.endSeen < f.To.Add(settling)
+	})
+	return fault, fault >= 0
 }
 
 // settling is how long a fault may be felt when it is over: connections have to be made again.
 const settling = 3 * time.Second
 
-// troubled tells whether the client could not be reached between two times.
-func (o *oracle) troubled(client int, from, to history.Time) bool {
-	return slices.ContainsFunc(o.h.Faults, func(f history.Fault) bool {
-		return !f.Breach && f.Hits(client) && f.From < to && f.To.Add(settling) > from
-	})
+// troubled tells whether the client could not be reached between two times, but for one fault.
+func (o *oracle) troubled(client, but int, from, to history.Time) bool {
+	for i, f := range o.h.Faults {
+		if i != but && !f.Breach && f.Hits(client) && f.From < to && f.To.Add(settling) > from {
+			return true
+		}
+	}
+	return false
 }
 
 // apart checks that one stops to believe before the next one begins.
@@ -111,7 +126,7 @@ func (o *oracle) releases() {
 		if l == nil || l.end == 0 {
 			continue
 		}
-		if r, called := o.released[id]; !l.deleted && !o.operated(l) && (!called || r.Call > l.endSeen) {
+		if r, called := o.released[id]; !l.deleted && !o.taken(l) && (!called || r.Call > l.endSeen) {
 			o.v.violate("M3", op.Name, l.endSeen, "revision %d ended the hold of client %d (token %d), which had not released it", l.end, op.Client, op.Token)
 		}
 	}
@@ -123,9 +138,8 @@ func (o *oracle) releases() {
 	}
 }
 
-// operated tells whether an operator may have ended l.
-func (o *oracle) operated(l *life) bool {
-	return slices.ContainsFunc(o.h.Faults, func(f history.Fault) bool {
-		return f.Breach && f.From <= l.endSeen && (slices.Contains(f.Keys, l.key) || f.Lease != 0 && f.Lease == l.lease)
-	})
+// taken tells whether somebody else may have ended l.
+func (o *oracle) taken(l *life) bool {
+	_, ok := o.breach(l)
+	return ok
 }

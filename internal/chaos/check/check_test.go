@@ -124,6 +124,20 @@ func TestABeliefAfterABreachHasASecond(t *testing.T) {
 	s.want() // it can't have heard of it
 }
 
+// A leader that stood still ends leases that its successor has renewed: that is etcd's doing, and no clock can tell.
+func TestALeaderThatStoodStillIsABreach(t *testing.T) {
+	s := newStory(t)
+	s.joins(110, 5)
+	s.op(0, history.Acquire, 100, 112, 5)
+	b := s.believes(0, 112, 5500, 5)
+	s.leaves(5100, 6, 5)
+	s.want("M5")
+	s.fault(history.Fault{Kind: "server paused", Server: true, Stale: true}, 1000, 5000)
+	s.want()
+	b.Err, b.Context = at(6200), at(6200)
+	s.want("M5")
+}
+
 func TestTwoBelieversAreFound(t *testing.T) {
 	s := newStory(t)
 	s.joins(110, 5)

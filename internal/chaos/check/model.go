@@ -147,8 +147,8 @@ func (o *oracle) ended(op history.Op) history.Time {
 	return o.h.Until
 }
 
-// excused is a look at a hold that an operator has taken away: it may be wrong for a second, which M5 checks.
+// excused is a look at a hold that was taken away: it may be wrong for a second, which M5 checks.
 func (o *oracle) excused(op history.Op) bool {
 	l := o.lives[tokenOf{op.Name, op.Token}]
-	return l != nil && o.operated(l)
+	return l != nil && l.end != 0 && o.taken(l)
 }

@@ -106,6 +106,7 @@ type Fault struct {
 	To      Time     `json:"to"`
 	Clients []int    `json:"clients,omitempty"` // whom it hit
 	Server  bool     `json:"server,omitempty"`  // it hit everybody
+	Stale   bool     `json:"stale,omitempty"`   // a member stood still: one that led may end leases which its successor has renewed
 	Breach  bool     `json:"breach,omitempty"`  // an operator took Keys, or all that is on Lease, without asking the holder
 	Keys    []string `json:"keys,omitempty"`
 	Lease   int64    `json:"lease,omitempty"`
