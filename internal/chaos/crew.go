@@ -18,14 +18,15 @@ type crewman struct {
 	dir     string
 	cfg     ClientConfig // of the next life
 	proxies []*proxy.Proxy
+	latency time.Duration   // of answers, when nothing else is wrong
 	out     *history.Writer // of the harness
 
 	mu   sync.Mutex
 	proc *child // nil while it is dead
 }
 
-func newCrewman(program, dir string, cfg ClientConfig, endpoints []string, out *history.Writer) (*crewman, error) {
-	m := &crewman{program: program, dir: dir, cfg: cfg, out: out}
+func newCrewman(program, dir string, cfg ClientConfig, endpoints []string, latency time.Duration, out *history.Writer) (*crewman, error) {
+	m := &crewman{program: program, dir: dir, cfg: cfg, latency: latency, out: out}
 	for _, e := range endpoints {
 		p, err := proxy.Listen(e)
 		if err != nil {
@@ -34,6 +35,7 @@ func newCrewman(program, dir string, cfg ClientConfig, endpoints []string, out *
 		m.proxies = append(m.proxies, p)
 		m.cfg.Endpoints = append(m.cfg.Endpoints, p.URL())
 	}
+	m.heal()
 	return m, m.start()
 }
 
@@ -96,7 +98,7 @@ func (m *crewman) each(f func(p *proxy.Proxy)) {
 func (m *crewman) heal() {
 	m.each(func(p *proxy.Proxy) {
 		p.Delay(proxy.ToServer, 0)
-		p.Delay(proxy.ToClient, 0)
+		p.Delay(proxy.ToClient, m.latency)
 		p.Release(proxy.ToServer)
 		p.Release(proxy.ToClient)
 		p.Mend()

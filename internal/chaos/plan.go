@@ -20,6 +20,7 @@ type Plan struct {
 	Names     int // of locks; one of them is wanted by all
 	TTL       time.Duration
 	Margin    time.Duration // 0: the session's default
+	Latency   time.Duration // of all answers
 	Pause     time.Duration // between two acquisitions of a worker, on average
 	Hold      time.Duration // how long long holds last, about
 	Long      int           // how many holds of a hundred are long

@@ -147,7 +147,7 @@ func (r *round) start() error {
 			Names: r.plan.Names, Workers: r.plan.Workers, TTL: r.plan.TTL, Margin: r.plan.Margin,
 			Pause: r.plan.Pause, Hold: r.plan.Hold, Long: r.plan.Long, ByContext: r.plan.ByContext,
 		}
-		m, err := newCrewman(program, r.dir, cfg, r.cluster.endpoints(), r.out)
+		m, err := newCrewman(program, r.dir, cfg, r.cluster.endpoints(), r.plan.Latency, r.out)
 		if err != nil {
 			return err
 		}

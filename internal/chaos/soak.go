@@ -65,7 +65,7 @@ func (s *Soak) plan(i int, r *rand.Rand) Plan {
 		work = [...]string{"lock", "lock", "session"}[i%3]
 	}
 	p := DefaultPlan(work)
-	p.Names = pick(r, 9, 17, 33, 65)
+	p.Names, p.Latency = pick(r, 9, 17, 33, 65), pick(r, 0, 0, 0, 5*ms, 50*ms)
 	p.FullDisk = s.Tools.NoFull == nil && r.IntN(3) == 0
 	if s.Members == 3 || s.Members == 0 && i%2 == 1 {
 		p = p.OnCluster()

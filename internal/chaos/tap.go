@@ -120,7 +120,7 @@ func clientOf(value string) int {
 	return n
 }
 
-// holder is somebody who holds a lock, rather one that others wait for; ok is false if nobody holds any.
+// holder is somebody who holds a lock, rather one that others wait for, and one of those, or the same; ok is false if nobody holds any.
 func (t *tap) holder(r *rand.Rand) (p place, waiter place, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,7 +138,7 @@ func (t *tap) holder(r *rand.Rand) (p place, waiter place, ok bool) {
 	}
 	slices.Sort(names)
 	ps := t.places[pick(r, names...)]
-	return ps[0], ps[len(ps)-1], true
+	return ps[0], pick(r, ps[min(1, len(ps)-1):]...), true
 }
 
 // heldBy is the keys of all that client holds.

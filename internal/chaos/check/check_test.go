@@ -85,6 +85,19 @@ func TestAReleaseOfSomebodyElsesHoldIsFound(t *testing.T) {
 	s.want()
 }
 
+func TestAReleaseAfterABreachMayBeToldThatItWorked(t *testing.T) {
+	s := newStory(t)
+	s.joins(110, 5)
+	s.op(0, history.Acquire, 100, 130, 5)
+	s.joins(120, 6)
+	s.leaves(125, 7, 5)
+	s.op(1, history.Acquire, 119, 126, 6)
+	s.op(0, history.Release, 131, 140, 5)
+	s.want("P")
+	s.fault(history.Fault{Kind: "key deleted", Breach: true, Keys: []string{key(5)}}, 124, 126)
+	s.want()
+}
+
 func TestAReleaseThatDidNothingIsFound(t *testing.T) {
 	s := newStory(t)
 	s.joins(110, 5)

@@ -124,10 +124,10 @@ func (o *oracle) steps() []porcupine.Operation {
 		switch {
 		case acquires(op) && op.Result == history.OK:
 			add(op, history.Acquire, op.Call, op.Return)
-			if r, called := o.released[tokenOf{op.Name, op.Token}]; !called || r.Result != history.OK {
+			if !o.gaveBack(op) {
 				add(op, lose, op.Call, o.ended(op))
 			}
-		case op.Kind == history.Release && o.released[tokenOf{op.Name, op.Token}].Result == history.OK, op.Kind == history.Write && op.Result == history.OK,
+		case op.Kind == history.Release && o.gaveBack(op), op.Kind == history.Write && op.Result == history.OK,
 			op.Kind == history.Check && op.Result == history.OK && !o.excused(op):
 			add(op, op.Kind, op.Call, op.Return)
 		case op.Kind == history.Write && op.Result == history.Unknown:
@@ -137,6 +137,14 @@ func (o *oracle) steps() []porcupine.Operation {
 		}
 	}
 	return steps
+}
+
+// gaveBack tells whether a hold ended by its own release. That of one which somebody else took away may be told so, too, if it was not
+// answered at first: then it looks as if the first request had done it.
+func (o *oracle) gaveBack(op history.Op) bool {
+	id := tokenOf{op.Name, op.Token}
+	l := o.lives[id]
+	return o.released[id].Result == history.OK && (l == nil || l.end == 0 || !o.taken(l))
 }
 
 // ended is when a hold was seen to have ended.
