@@ -35,6 +35,7 @@ type ClientConfig struct {
 	Margin    time.Duration
 	Pause     time.Duration // between two acquisitions, on average
 	Hold      time.Duration // of those that hold long
+	Patience  time.Duration // how long anybody waits for a lock, at most; 0: it differs
 	ByContext bool          // all holders trust the context alone
 	Long      int           // how many of a hundred those are
 }

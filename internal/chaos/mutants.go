@@ -86,9 +86,10 @@ var bites = map[string]func(p Plan) Plan{
 		return p.only("requests late, on lost connections")
 	},
 	"gone is taken for passed": Plan.short,
-	"tail removed although the predecessor is unknown": func(p Plan) Plan { // it takes so long to find out that many give up
-		p.Names, p.Latency, p.TTL, p.Long, p.Gap = 3, 300*time.Millisecond, 6*time.Second, 0, 300*time.Millisecond
-		return p.only("waiter removed", "key deleted")
+	"tail removed although the predecessor is unknown": func(p Plan) Plan { // many give up just when they have to find out
+		p.Names, p.Clients, p.Patience, p.Latency, p.Long = 4, 5, 700*time.Millisecond, 30*time.Millisecond, 40
+		p.Faults = 30 * time.Second
+		return p.only("answers slow, connections reset")
 	},
 	"a deleted predecessor is taken for one that passed": func(p Plan) Plan { return p.only("key deleted", check.KindKill) },
 }

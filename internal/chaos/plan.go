@@ -28,6 +28,7 @@ type Plan struct {
 	Gap       time.Duration // between two faults of a lane, at most
 	Kinds     []string      // of faults; none: all
 	FullDisk  bool          // on a small disk, that is filled
+	Patience  time.Duration // how long anybody waits for a lock, at most; 0: it differs
 	ByContext bool          // all holders trust the context alone, not a third of them
 	LeastOps  float64       // acquisitions a second without faults, or the round is not valid
 

@@ -146,6 +146,7 @@ func (r *round) start() error {
 			Who: history.Who{Client: i}, Workload: r.plan.Workload, Seed: r.seed<<20 + uint64(i)<<10, Store: url,
 			Names: r.plan.Names, Workers: r.plan.Workers, TTL: r.plan.TTL, Margin: r.plan.Margin,
 			Pause: r.plan.Pause, Hold: r.plan.Hold, Long: r.plan.Long, ByContext: r.plan.ByContext,
+			Patience: r.plan.Patience,
 		}
 		m, err := newCrewman(program, r.dir, cfg, r.cluster.endpoints(), r.plan.Latency, r.out)
 		if err != nil {

@@ -57,6 +57,9 @@ func (l locks) Work(ctx context.Context, w *Worker) {
 
 // patience is how long clients wait for a lock.
 func (w *Worker) patience() time.Duration {
+	if w.cfg.Patience > 0 {
+		return 20*time.Millisecond + w.upTo(w.cfg.Patience)
+	}
 	short := 20*time.Millisecond + w.upTo(1500*time.Millisecond)
 	return pick(w.Rand, short, short, 3*time.Second, 20*time.Second, 20*time.Second)
 }
