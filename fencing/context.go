@@ -13,7 +13,23 @@ type contextKey struct{}
 // a context.
 type carried struct {
 	claims []Claim
-	absent *string // the resource that For did not find; claims is empty then
+	absent *absence // what For did not find; claims is empty then
+}
+
+// absence is a claim that For was asked for and did not find, among others.
+type absence struct {
+	resource string
+	others   []Claim
+}
+
+// outer is the commonest mistake.
+const outer = "pass the hold's own context (the one that the work was given, or held.Context()), not the one from outside"
+
+func (a absence) err() error {
+	if len(a.others) == 0 {
+		return fmt.Errorf("fencing %q: %w: %s", a.resource, ErrNoClaim, outer)
+	}
+	return fmt.Errorf("fencing %q: %w: it carries only %s", a.resource, ErrNoClaim, names(a.others))
 }
 
 // NewContext returns a context that carries claims in addition to those that ctx
@@ -47,7 +63,7 @@ func For(ctx context.Context, resource string) context.Context {
 			return with(ctx, carried{claims: []Claim{c}})
 		}
 	}
-	return with(ctx, carried{absent: &resource})
+	return with(ctx, carried{absent: &absence{resource, from(ctx).claims}})
 }
 
 // FromContext returns the one claim that ctx carries: the claim that a guard is to
@@ -68,9 +84,9 @@ func FromContext(ctx context.Context) (Claim, error) {
 		}
 		return has.claims[0], nil
 	case has.absent != nil:
-		return Claim{}, fmt.Errorf("fencing %q: %w", *has.absent, ErrNoClaim)
+		return Claim{}, has.absent.err()
 	default:
-		return Claim{}, fmt.Errorf("fencing: %w", ErrNoClaim)
+		return Claim{}, fmt.Errorf("fencing: %w: %s", ErrNoClaim, outer)
 	}
 }
 

@@ -73,12 +73,12 @@ func TestFromContextFailsClosed(t *testing.T) {
 		names []string
 	}{
 		"no context":               {noContext, fencing.ErrNoClaim, nil},
-		"no claim":                 {t.Context(), fencing.ErrNoClaim, nil},
+		"no claim":                 {t.Context(), fencing.ErrNoClaim, []string{"held.Context()", "not the one from outside"}},
 		"nothing added":            {fencing.NewContext(t.Context()), fencing.ErrNoClaim, nil},
 		"several":                  {two, fencing.ErrAmbiguousClaim, []string{`"lock/a"`, `"lock/b"`, "fencing.For"}},
 		"several, one ended":       {fencing.NewContext(two, gone), fencing.ErrAmbiguousClaim, nil},
-		"For what is not there":    {fencing.For(two, "lock/c"), fencing.ErrNoClaim, []string{`"lock/c"`}},
-		"For of nothing":           {fencing.For(t.Context(), "lock/c"), fencing.ErrNoClaim, []string{`"lock/c"`}},
+		"For what is not there":    {fencing.For(two, "lock/c"), fencing.ErrNoClaim, []string{`"lock/c"`, `only "lock/a", "lock/b"`}},
+		"For of nothing":           {fencing.For(t.Context(), "lock/c"), fencing.ErrNoClaim, []string{`"lock/c"`, "held.Context()"}},
 		"For of no context":        {fencing.For(noContext, "lock/c"), fencing.ErrNoClaim, []string{`"lock/c"`}},
 		"For of the empty name":    {fencing.For(two, ""), fencing.ErrNoClaim, []string{`""`}},
 		"For twice":                {fencing.For(fencing.For(two, "lock/a"), "lock/b"), fencing.ErrNoClaim, []string{`"lock/b"`}},

@@ -38,6 +38,12 @@
 // The largest token seen must outlive a restart of the resource and must never be
 // deleted, or an old holder is let in again.
 //
+// # Guards
+//
+// Guards for common resources are packages below this one: fencing/sqlfence for SQL databases, fencing/httpfence and
+// fencing/grpcfence for services. docs/fencing.md in the repository tells how to choose, and fencing/fencingtest tests a
+// guard of your own.
+//
 // # What is promised of order
 //
 // A token is larger, by [Token.Compare], than the tokens of all earlier holders of

@@ -10,8 +10,9 @@ import (
 // connected don't hold it up. It may be called at any time, also on a server that never started, and
 // more than once: every call waits for the same end and returns the same.
 //
-// A leader hands its office to another member first, unless nobody takes it within half an election
-// timeout.
+// The leader of a cluster hands its office to another member first, unless nobody takes it within half an
+// election timeout. A leader that has asked another member for its version waits for the answer: one that
+// hangs, rather than to be gone, may hold it up for 5 s and two election timeouts.
 //
 // Close waits no longer than ctx and no longer than 5 s; a ctx that had ended before is ignored,
 // since cleaning up is what one does then. When it returns for lack of time the server goes on to

@@ -24,7 +24,7 @@ const (
 	defaultClusterToken = "stile"
 )
 
-var errLargerCluster = errors.New("Cluster is not set, and the store belongs to a member of a larger cluster") //nolint:staticcheck // a field's name
+var errLargerCluster = errors.New("no Cluster is set, and the store belongs to a member of a larger cluster")
 
 // checkCluster looks at all that makes a member of a cluster, and fills in peer.
 func (s *settings) checkCluster() error {
@@ -33,10 +33,10 @@ func (s *settings) checkCluster() error {
 	}
 	var errs []error
 	if _, ok := s.Cluster[s.Name]; !ok {
-		errs = append(errs, fmt.Errorf("Name %q: want a name that is in Cluster", s.Name)) //nolint:staticcheck // a field's name
+		errs = append(errs, fmt.Errorf("no member %q in Cluster: Name says which of them this one is", s.Name))
 	}
 	if s.Temporary {
-		errs = append(errs, errors.New("Cluster needs DataDir: a member that forgot what it has agreed to could make the others forget too")) //nolint:staticcheck // a field's name
+		errs = append(errs, errors.New("a Cluster needs DataDir: a member that forgot what it has agreed to could make the others forget too"))
 	}
 	errs = append(errs, s.checkPeerTLS(), s.checkMembers())
 	if s.PeerURL != "" { // it is without a known name
@@ -85,7 +85,7 @@ func (s *settings) checkMembers() error {
 	at := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(s.Cluster)) {
 		if name == "" || strings.ContainsAny(name, "=,") {
-			errs = append(errs, fmt.Errorf("Cluster: the name %q: want one without '=' and ','", name))
+			errs = append(errs, fmt.Errorf("the name %q in Cluster: want one without '=' and ','", name))
 		}
 		u, err := s.parsePeerURL("Cluster: "+name, s.Cluster[name])
 		if err != nil {
@@ -93,7 +93,7 @@ func (s *settings) checkMembers() error {
 			continue
 		}
 		if other, ok := at[u.String()]; ok {
-			errs = append(errs, fmt.Errorf("Cluster: %s and %s have the same URL %s", other, name, u))
+			errs = append(errs, fmt.Errorf("members %s and %s of Cluster have the same URL %s", other, name, u))
 		}
 		at[u.String()] = name
 	}

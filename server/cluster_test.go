@@ -97,7 +97,7 @@ func leader(t *testing.T, all []*Server) *Server {
 func TestThreeMembers(t *testing.T) {
 	cfgs := members(t, 3)
 	all := startAll(t, cfgs)
-	put(t, all[0].Client(), "k", "1")
+	put(t, leader(t, all).Client(), "k", "1")
 	for i, s := range all {
 		if got := get(t, s.Client(), "k"); got != "1" {
 			t.Errorf("member %d has %q, want 1", i, got)
@@ -109,7 +109,7 @@ func TestThreeMembers(t *testing.T) {
 	if err := all[0].Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	put(t, all[1].Client(), "k", "2")
+	put(t, leader(t, all[1:]).Client(), "k", "2")
 	for _, s := range all[1:] {
 		if err := s.Close(t.Context()); err != nil {
 			t.Fatal(err)
@@ -197,7 +197,7 @@ func TestAMembersStoreNeedsACluster(t *testing.T) {
 		}
 	}
 	alone := Config{DataDir: cfgs[0].DataDir}
-	assertRefused(t.Context(), t, alone, "Cluster is not set", "a member of a larger cluster (3 members)")
+	assertRefused(t.Context(), t, alone, "no Cluster is set", "a member of a larger cluster (3 members)")
 }
 
 // TestTheStoreOfOneIsNotThatOfThree: three servers on such stores would be three clusters.
@@ -277,7 +277,7 @@ func TestAMemberIsReplaced(t *testing.T) {
 	t.Parallel() // etcd itself takes 5 s
 	cfgs := members(t, 3)
 	all := startAll(t, cfgs)
-	put(t, all[0].Client(), "k", "v")
+	put(t, leader(t, all).Client(), "k", "v")
 	lost := all[2].MemberID()
 	if err := all[2].Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -285,16 +285,17 @@ func TestAMemberIsReplaced(t *testing.T) {
 	if err := os.RemoveAll(cfgs[2].DataDir); err != nil {
 		t.Fatal(err)
 	}
+	c := leader(t, all[:2]).Client()
 	if _, err := Start(t.Context(), cfgs[2]); err == nil || !strings.Contains(err.Error(), "already been bootstrapped") {
 		t.Errorf("start without its store: %v, want a refusal", err)
 	}
 	whenHealthy(t, func(ctx context.Context) error {
-		_, err := all[0].Client().MemberRemove(ctx, lost)
+		_, err := c.MemberRemove(ctx, lost)
 		return err
 	})
 	others := maps.Clone(cfgs[0].Cluster)
 	delete(others, cfgs[2].Name)
-	s := join(t, all[0].Client(), "new", others)
+	s := join(t, c, "new", others)
 	if got := get(t, s.Client(), "k"); got != "v" {
 		t.Errorf("the new member has %q, want v", got)
 	}

@@ -26,7 +26,7 @@ func secured(t *testing.T, a *authority, cfgs []Config) []Config {
 
 func TestMembersWithCertificatesMeet(t *testing.T) {
 	all := startAll(t, secured(t, newAuthority(t), members(t, 3)))
-	put(t, all[0].Client(), "k", "v")
+	put(t, leader(t, all).Client(), "k", "v")
 	for i, s := range all {
 		if got := get(t, s.Client(), "k"); got != "v" {
 			t.Errorf("member %d has %q, want v", i, got)

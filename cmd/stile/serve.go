@@ -164,7 +164,7 @@ func inFlags(err error) string {
 		"PeerCAFile", "--peer-ca-file",
 		"PeerURL", "--peer-url",
 		"Name needs", "--name needs",
-		"Name \"", "--name \"",
+		"Name says", "--name says",
 		"Join needs", "--join needs",
 		"ClusterToken", "--cluster-token",
 		"Cluster", "--cluster",

@@ -26,6 +26,7 @@ func peerURL(t *testing.T) string {
 // TestServeThree is what docs/cluster.md says for one machine: the cluster serves without one of three, whoever that is,
 // and it comes back with what it has missed.
 func TestServeThree(t *testing.T) {
+	t.Parallel()
 	names := []string{"a", "b", "c"}
 	var cluster []string
 	for _, name := range names {
@@ -84,6 +85,7 @@ func TestServeThree(t *testing.T) {
 }
 
 func TestServeSaysWhomItWaitsFor(t *testing.T) {
+	t.Parallel()
 	p := start(t, nil, "serve", "--data-dir", t.TempDir(), "--listen", anyPort, "--name", "a", "--cluster", "a="+peerURL(t)+",b="+peerURL(t))
 	until(t, "it says so", func() bool { return strings.Contains(p.stderr.String(), "waiting until most of the 2 members run") })
 	p.signal(t, syscall.SIGTERM)

@@ -85,7 +85,7 @@ func TestServeSaysWhatIsInItsWay(t *testing.T) {
 		{exitUsage, "--client-ca-file needs --cert-file and --key-file", []string{"--temporary", "--client-ca-file", "x"}},
 		{exitUsage, "--cluster needs --data-dir", []string{"--temporary", "--cluster", "a=" + endpoint, "--name", "a"}},
 		{exitUsage, "--name needs --cluster", []string{"--temporary", "--name", "a"}},
-		{exitUsage, "--name \"b\": want a name that is in --cluster", []string{"--data-dir", dir, "--cluster", "a=" + endpoint, "--name", "b"}},
+		{exitUsage, "no member \"b\" in --cluster: --name says", []string{"--data-dir", dir, "--cluster", "a=" + endpoint, "--name", "b"}},
 		{exitUsage, "give --allow-insecure", []string{"--data-dir", dir, "--cluster", "a=http://192.0.2.1:2380", "--name", "a"}},
 		{exitUsage, "--peer-cert-file, --peer-key-file and --peer-ca-file go together", []string{"--data-dir", dir, "--cluster", "a=" + endpoint, "--name", "a", "--peer-ca-file", "x"}},
 	} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -102,6 +103,25 @@ func TestCostOfWaiting(t *testing.T) {
 	}
 }
 
+// TestReleasingIsOneTxnHoweverLongItWasHeld: the watch on the own key may see what the release does to it, and is not taken in.
+func TestReleasingIsOneTxnHoweverLongItWasHeld(t *testing.T) {
+	const n = 300
+	s, r := counted(t, fmt.Sprintf("%s %d", t.Name(), runs.Add(1)))
+	holds := make([]*lock.Held, n)
+	times(t, n, func(i int) (err error) {
+		holds[i], err = lock.Acquire(t.Context(), s, fmt.Sprint(i))
+		return err
+	})
+	eventually(t, "each is watched and looked at", func() bool { return r.Txns.Load() == 2*n })
+	times(t, n, func(i int) error { return holds[i].Release(t.Context()) })
+	if err := s.Close(t.Context()); err != nil { // by then all has been asked that somebody wanted to ask
+		t.Error(err)
+	}
+	if r.Txns.Load() != 3*n || r.KeepAlives.Load() > 0 || r.Gets.Load() > 0 {
+		t.Errorf("%d Txns, %d KeepAlives, %d Gets; want %d, none, none", r.Txns.Load(), r.KeepAlives.Load(), r.Gets.Load(), 3*n)
+	}
+}
+
 func TestBadInputIsRefusedBeforeAnyRequest(t *testing.T) {
 	s, r := counted(t, t.Name())
 	c := recipestest.Client(t)
@@ -160,5 +180,27 @@ func TestBadInputIsRefusedBeforeAnyRequest(t *testing.T) {
 	}
 	for _, name := range []string{"/", "a/b", "with space", "имя", "%2F", ".."} {
 		release(t, acquire(t, s, name))
+	}
+}
+
+// TestAReleaseIsNotTakenForALoss: the holder's watch on its own key may see the release, which is no reason to ask after the lease.
+func TestAReleaseIsNotTakenForALoss(t *testing.T) {
+	const n = 200
+	s, r := counted(t, fmt.Sprintf("%s %d", t.Name(), runs.Add(1)))
+	var held []*lock.Held
+	for i := range n {
+		held = append(held, acquire(t, s, strconv.Itoa(i)))
+	}
+	eventually(t, "looks after the own keys", func() bool { return r.Txns.Load() == 2*n })
+	var wg sync.WaitGroup
+	for _, h := range held {
+		wg.Go(func() { release(t, h) })
+	}
+	wg.Wait()
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if k := r.KeepAlives.Load(); k != 0 {
+		t.Errorf("%d renewals, want 0", k)
 	}
 }

@@ -83,3 +83,61 @@ func ExampleTryAcquire() {
 	// <nil>
 	// <nil>
 }
+
+func ExampleAcquireAll() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	held, err := lock.AcquireAll(ctx, s, "accounts/4711", "accounts/815")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer held.Release(ctx)
+	// Several locks, several claims: a guard is told which one it guards.
+	from, err := fencing.FromContext(fencing.For(held.Context(), "lock/accounts/4711"))
+	fmt.Println(from.Resource, err)
+	// Output: lock/accounts/4711 <nil>
+}
+
+func ExampleWatch() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c, session.Labels(map[string]string{"job": "backup"}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	held, err := lock.Acquire(ctx, s, "backup")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for state, err := range lock.Watch(ctx, c, "backup") {
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		if state.Holder == nil {
+			fmt.Println("free")
+			break
+		}
+		fmt.Println("held by", state.Holder.Labels["job"])
+		if err := held.Release(ctx); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// held by backup
+	// free
+}

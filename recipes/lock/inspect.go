@@ -2,17 +2,14 @@ package lock
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"iter"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/calls"
-	"github.com/stile-dev/stile/recipes/internal/keys"
 	"github.com/stile-dev/stile/recipes/internal/line"
-	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
 // A Holder is who holds a lock or waits for it.
@@ -37,72 +34,36 @@ type State struct {
 	Waiters []Holder `json:"waiters,omitempty"` // in order of arrival
 }
 
-// An Option sets something about Inspect and List.
-type Option func(*options)
-
-type options struct{ root string }
+// An Option sets something about Inspect, List and Watch.
+type Option func(*calls.Reading)
 
 // Root is the prefix of all keys, where the sessions have one of their own (session.Root).
 func Root(prefix string) Option {
-	return func(o *options) { o.root = prefix }
+	return func(r *calls.Reading) { r.Root = prefix }
 }
 
 // Inspect reads who holds the lock and who waits, at one revision. The cost grows with the number of waiters. A tail that a crash left
 // behind is swept in passing, if the client may write. While etcd is away it fails after 5 s, or when ctx ends,
 // with an error that Is session.ErrUnavailable.
 func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...Option) (State, error) {
-	if err := keys.CheckName(name); err != nil {
-		return State{}, fmt.Errorf("lock: %w", err)
-	}
-	root, err := reader(ctx, client, opts)
-	if err != nil {
-		return State{}, fmt.Errorf("lock %q: %w", name, err)
-	}
-	ctx, cancel := calls.Limit(ctx)
-	defer cancel()
-	s, err := line.Read(ctx, client.KV, keys.Prefix(root, kind, name))
-	if err != nil {
-		return State{}, fmt.Errorf("lock %q: inspect: %w", name, retry.Answer(ctx, err))
-	}
-	return state(name, s), nil
+	return calls.Inspect(ctx, client, kind, name, opts, state)
 }
 
 // List reads the state of every lock that is held or waited for, by name. It reads all their keys, in one answer.
 func List(ctx context.Context, client *clientv3.Client, opts ...Option) ([]State, error) {
-	root, err := reader(ctx, client, opts)
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	ctx, cancel := calls.Limit(ctx)
-	defer cancel()
-	lines, err := line.ReadAll(ctx, client.KV, root, kind)
-	if err != nil {
-		return nil, fmt.Errorf("lock: list: %w", retry.Answer(ctx, err))
-	}
-	states := make([]State, len(lines))
-	for i, l := range lines {
-		states[i] = state(l.Name, l.State)
-	}
-	return states, nil
+	return calls.List(ctx, client, kind, opts, state)
 }
 
-func reader(ctx context.Context, client *clientv3.Client, opts []Option) (root string, err error) {
-	if ctx == nil {
-		return "", errors.New("the context is nil")
-	}
-	o := options{root: keys.DefaultRoot}
-	for _, opt := range opts {
-		opt(&o)
-	}
-	if client == nil || client.KV == nil {
-		return "", errors.New("the etcd client is nil, or not connected to anything")
-	}
-	return o.root, keys.CheckRoot(o.root)
+// Watch yields the state of the lock: as it is, and again whenever it has changed. What changes while the caller is busy comes as one change.
+// It goes on through compactions, reconnects and restarts of etcd, and while etcd is away it waits for it. It ends with an error: the reason for
+// which ctx has ended, or what etcd refuses.
+func Watch(ctx context.Context, client *clientv3.Client, name string, opts ...Option) iter.Seq2[State, error] {
+	return calls.Watch(ctx, client, kind, name, opts, state)
 }
 
-func state(name string, s line.State) State {
-	st := State{Name: name}
-	for i, standing := range s {
+func state(n line.Named) State {
+	st := State{Name: n.Name}
+	for i, standing := range n.State {
 		h := holder(standing)
 		if i == 0 {
 			st.Holder = &h

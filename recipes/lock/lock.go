@@ -108,7 +108,7 @@ func wait(ctx context.Context, ln *line.Line, lease *keep.Lease, d line.Details)
 // take makes the head the holder.
 func take(c *calls.Call, get getHead) calls.Take {
 	ln := line.New(c.Keeper, c.Prefix)
-	return func(ctx context.Context, lease *keep.Lease, d line.Details) (*line.Entry, keep.Spec, error) {
+	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
 		e, err := get(ctx, ln, lease, d)
 		if err != nil {
 			return nil, keep.Spec{}, err

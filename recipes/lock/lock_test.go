@@ -34,13 +34,37 @@ func open(t *testing.T, c *clientv3.Client, opts ...session.Option) *session.Ses
 
 func acquire(t *testing.T, s *session.Session, name string) *lock.Held {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	held, err := lock.Acquire(ctx, s, name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return held
+}
+
+// acquiring acquires meanwhile; then waits for the lock.
+func acquiring(t *testing.T, s *session.Session, name string) (then func() *lock.Held) {
+	t.Helper()
+	type result struct {
+		held *lock.Held
+		err  error
+	}
+	got := make(chan result, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	go func() {
+		defer cancel()
+		held, err := lock.Acquire(ctx, s, name)
+		got <- result{held, err}
+	}()
+	return func() *lock.Held {
+		t.Helper()
+		r := <-got
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		return r.held
+	}
 }
 
 func release(t *testing.T, held *lock.Held) {
@@ -79,7 +103,7 @@ func waiters(t *testing.T, c *clientv3.Client, name string, n int) {
 // eventually looks again and again until something is so, and fails if it doesn't come about.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
@@ -90,6 +114,18 @@ func eventually(t *testing.T, what string, so func() bool) {
 			t.Fatalf("it never came about: %s", what)
 		}
 	}
+}
+
+// each runs the cases at once: most of their time they wait, and t.Parallel would allow one for each core.
+func each[C any](t *testing.T, cases map[string]C, run func(t *testing.T, c C)) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for name, c := range cases {
+		wg.Go(func() {
+			t.Run(name, func(t *testing.T) { run(t, c) })
+		})
+	}
+	wg.Wait()
 }
 
 func TestOneHoldsAndAnotherIsRefused(t *testing.T) {

@@ -149,6 +149,7 @@ func (c *Cluster) Start(members ...int) {
 
 // stop stops all members at one time, so that none tries for long to hand leadership to another.
 func (c *Cluster) stop() {
+	c.Mend() // a leader waits for answers
 	var all sync.WaitGroup
 	for _, s := range c.members {
 		all.Go(s.Stop)
@@ -249,7 +250,7 @@ func (c *Cluster) MoveLeader(to int) {
 	}
 }
 
-// move asks once, and returns when most members follow to, or the leader has refused.
+// move asks the leader once, and returns when most members follow another than it, or it has refused.
 func (c *Cluster) move(ctx context.Context, from, to int) {
 	c.tb.Helper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -263,12 +264,16 @@ func (c *Cluster) move(ctx context.Context, from, to int) {
 	})
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for c.followed(ctx) != c.ids[to] {
+	for {
+		if id := c.followed(ctx); id != 0 && id != c.ids[from] {
+			return // it may have been cut off, and they have elected one
+		}
 		select {
 		case err := <-refused:
 			if err != nil {
 				return // it leads no more, or the other didn't take over in time
 			}
+			refused = nil
 		case <-tick.C:
 		case <-ctx.Done():
 			c.tb.Fatalf("recipestest: member %d didn't become the leader within %v", to, startTimeout)

@@ -3,6 +3,7 @@ package recipestest_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -10,7 +11,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/status"
 
+	"github.com/stile-dev/stile/fencing"
+	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/recipes/recipestest"
+	"github.com/stile-dev/stile/recipes/session"
 )
 
 // In a test, t is its *testing.T, and nothing needs to be closed.
@@ -103,6 +107,64 @@ func ExampleFaults_LateRequest() {
 	// first <nil>
 }
 
+// The leader is cut off from the other members. Clients that know them go on; one that knows it alone doesn't.
+func ExampleCluster() {
+	t := &exampleT{}
+	defer t.end()
+	cluster := recipestest.NewCluster(t, 3)
+	put := func(c *clientv3.Client, patience time.Duration) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_, err := c.Put(ctx, "key", "value")
+		fmt.Println("written:", err == nil)
+	}
+
+	old := cluster.Leader()
+	cluster.Cut(old)
+	put(cluster.Member(old).Client(), 300*time.Millisecond)
+	next := (old + 1) % cluster.Size()
+	cluster.MoveLeader(next) // there is one that most members follow, as soon as they have noticed
+	put(cluster.Member(next).Client(), 10*time.Second)
+	cluster.Mend()
+	// Output:
+	// written: false
+	// written: true
+}
+
+// A holder is stopped after it has read the balance; another withdraws; then the first goes on. Does the resource refuse it?
+func ExampleZombie() {
+	t := &exampleT{}
+	defer t.end()
+	ctx := context.Background()
+	client := recipestest.Client(t)
+
+	var gate fencing.Memory // the resource
+	balance := 100
+	withdraw := func(ctx context.Context, amount int) error {
+		return gate.Do(ctx, func() error { balance -= amount; return nil })
+	}
+	account := func(work func(ctx context.Context) error) error { // a process
+		s, err := session.Open(ctx, client)
+		if err != nil {
+			return err
+		}
+		defer s.Close(ctx)
+		return lock.Do(ctx, s, "account/7", work)
+	}
+
+	recipestest.Zombie(t, client, func(pause recipestest.Pause) error {
+		return account(func(ctx context.Context) error {
+			ctx = pause(ctx)
+			return withdraw(ctx, 60)
+		})
+	}, func() error {
+		return account(func(ctx context.Context) error { return withdraw(ctx, 70) })
+	})
+	fmt.Println("balance:", balance)
+	// Output:
+	// balance: 30
+}
+
 // exampleT stands for the test that an example has none of.
 type exampleT struct {
 	testing.TB
@@ -111,8 +173,18 @@ type exampleT struct {
 
 func (*exampleT) Helper()                      {}
 func (*exampleT) Name() string                 { return "example" }
+func (*exampleT) Errorf(f string, args ...any) { fmt.Printf(f+"\n", args...) }
 func (t *exampleT) Cleanup(f func())           { t.cleanups = append(t.cleanups, f) }
 func (*exampleT) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+
+func (t *exampleT) TempDir() string {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
 
 func (t *exampleT) end() {
 	for _, f := range slices.Backward(t.cleanups) {

@@ -92,7 +92,7 @@ func await(tb testing.TB, what string, c <-chan struct{}) {
 // fakeT is a test in which something may fail.
 type fakeT struct {
 	testing.TB
-	fatal string
+	fatal string // or an error
 }
 
 func (*fakeT) Helper() {}
@@ -101,6 +101,8 @@ func (f *fakeT) Fatalf(format string, args ...any) {
 	f.fatal = fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
+
+func (f *fakeT) Errorf(format string, args ...any) { f.fatal = fmt.Sprintf(format, args...) }
 
 // failure is how act fails f, "" if it doesn't.
 func (f *fakeT) failure(act func()) string {

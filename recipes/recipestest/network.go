@@ -131,11 +131,10 @@ func (n *network) serve(c *net.TCPConn, to int) {
 // opener is the id of the member that sends the request, "" if it doesn't say. The request stays in r.
 func opener(r *bufio.Reader) (string, error) {
 	for n := 1; ; n = r.Buffered() + 1 {
-		head, err := r.Peek(n)
-		if err != nil {
+		if _, err := r.Peek(n); err != nil {
 			return "", err
 		}
-		head, _ = r.Peek(r.Buffered())
+		head, _ := r.Peek(r.Buffered())
 		if !bytes.Contains(head, []byte("\r\n\r\n")) {
 			continue
 		}

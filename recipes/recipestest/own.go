@@ -60,7 +60,20 @@ func startHere(ctx context.Context, cfg server.Config) (running, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return here{s}, nil
+}
+
+// here is a server in this process.
+type here struct{ *server.Server }
+
+// Close waits longer than Server.Close, which a member that hangs may hold up.
+func (h here) Close(ctx context.Context) error {
+	for {
+		err := h.Server.Close(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 func (s *Server) configure(opts []ServerOption) {

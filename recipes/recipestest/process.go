@@ -224,5 +224,5 @@ func serve(config string) error {
 	}
 	end, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	return errors.Join(err, s.Err(), s.Close(end))
+	return errors.Join(err, s.Err(), here{s}.Close(end))
 }

@@ -18,12 +18,15 @@ const kind = "rwlock"
 type Read struct{ *session.Hold }
 
 // Write is a read-write lock that is held for writing.
-type Write struct{ *session.Hold }
+type Write struct {
+	*session.Hold
+	got *got
+}
 
 // AcquireRead waits in line for the lock and returns it, held for reading: together with other readers, and with no writer. ctx bounds
 // the waiting, not the holding. What lock.Acquire says of etcd's absence, and of what failure leaves behind, holds here too.
 func AcquireRead(ctx context.Context, s *session.Session, name string) (*Read, error) {
-	h, err := calls.Hand(ctx, s, kind, name, acquire(reading))
+	h, err := calls.Hand(ctx, s, kind, name, acquire(reading, new(got)))
 	if err != nil {
 		return nil, err
 	}
@@ -32,16 +35,17 @@ func AcquireRead(ctx context.Context, s *session.Session, name string) (*Read, e
 
 // AcquireWrite waits in line for the lock and returns it, held for writing: by nobody else, in either mode.
 func AcquireWrite(ctx context.Context, s *session.Session, name string) (*Write, error) {
-	h, err := calls.Hand(ctx, s, kind, name, acquire(writing))
+	g := new(got)
+	h, err := calls.Hand(ctx, s, kind, name, acquire(writing, g))
 	if err != nil {
 		return nil, err
 	}
-	return &Write{h}, nil
+	return &Write{h, g}, nil
 }
 
 // TryAcquireRead returns the lock, held for reading, if no writer holds it and nobody waits, and otherwise a *HeldError.
 func TryAcquireRead(ctx context.Context, s *session.Session, name string) (*Read, error) {
-	h, err := calls.Hand(ctx, s, kind, name, tryAcquire(reading))
+	h, err := calls.Hand(ctx, s, kind, name, tryAcquire(reading, new(got)))
 	if err != nil {
 		return nil, err
 	}
@@ -50,11 +54,22 @@ func TryAcquireRead(ctx context.Context, s *session.Session, name string) (*Read
 
 // TryAcquireWrite returns the lock, held for writing, if nobody holds it or waits, and otherwise a *HeldError.
 func TryAcquireWrite(ctx context.Context, s *session.Session, name string) (*Write, error) {
-	h, err := calls.Hand(ctx, s, kind, name, tryAcquire(writing))
+	g := new(got)
+	h, err := calls.Hand(ctx, s, kind, name, tryAcquire(writing, g))
 	if err != nil {
 		return nil, err
 	}
-	return &Write{h}, nil
+	return &Write{h, g}, nil
+}
+
+// DoRead runs work while holding the lock for reading, as lock.Do does with an exclusive lock.
+func DoRead(ctx context.Context, s *session.Session, name string, work func(ctx context.Context) error) error {
+	return calls.Do(ctx, s, kind, name, work, acquire(reading, new(got)))
+}
+
+// DoWrite runs work while holding the lock for writing, as lock.Do does with an exclusive lock.
+func DoWrite(ctx context.Context, s *session.Session, name string, work func(ctx context.Context) error) error {
+	return calls.Do(ctx, s, kind, name, work, acquire(writing, new(got)))
 }
 
 // mode is how the lock is to be held.
@@ -65,12 +80,12 @@ const (
 	writing = fencing.Exclusive
 )
 
-func acquire(m mode) calls.Get {
+func acquire(m mode, g *got) calls.Get {
 	return func(ctx context.Context, c *calls.Call) (*keep.Hold, error) {
 		if c.Keeper.Holding(ctx, c.Prefix) {
 			return nil, fmt.Errorf("%s: %w", c.What(), ErrWouldDeadlock)
 		}
-		h, err := c.Attempt(ctx, take(c, m, (*line.Line).Acquire))
+		h, err := c.Attempt(ctx, take(c, m, (*line.Line).Acquire, g))
 		if err != nil {
 			return nil, fmt.Errorf("%s: acquire: %w", c.What(), err)
 		}
@@ -78,12 +93,15 @@ func acquire(m mode) calls.Get {
 	}
 }
 
-func tryAcquire(m mode) calls.Get {
+func tryAcquire(m mode, g *got) calls.Get {
 	return func(ctx context.Context, c *calls.Call) (*keep.Hold, error) {
 		limited, cancel := calls.Limit(ctx)
 		defer cancel()
-		h, err := c.Attempt(limited, take(c, m, (*line.Line).TryAcquire))
-		if err != nil {
+		h, err := c.Attempt(limited, take(c, m, (*line.Line).TryAcquire, g))
+		switch {
+		case errors.Is(err, ErrHeld):
+			return nil, heldBy(limited, c)
+		case err != nil:
 			return nil, fmt.Errorf("%s: %w", c.What(), err)
 		}
 		return h, nil
@@ -92,16 +110,22 @@ func tryAcquire(m mode) calls.Get {
 
 type get func(ln *line.Line, ctx context.Context, lease *keep.Lease, d line.Details, want line.Want) (*line.Entry, error)
 
-// take takes the lock in one mode. A reader's place is named by a number that is given back with it.
-func take(c *calls.Call, m mode, get get) calls.Take {
+// got is what an acquisition has got in the end.
+type got struct {
+	call  *calls.Call
+	lease *keep.Lease
+	entry *line.Entry
+	done  func() // gives the number of a reader's place back
+}
+
+// take takes the lock in one mode.
+func take(c *calls.Call, m mode, get get, g *got) calls.Take {
 	ln := line.Placed(c.Keeper, c.Prefix)
-	return func(ctx context.Context, lease *keep.Lease, d line.Details) (*line.Entry, keep.Spec, error) {
+	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
 		want, done := line.Want(wantsWrite{}), func() {}
 		d.Want = writerPlace
 		if m == reading {
-			var n int
-			n, done = lease.Number(c.Prefix)
-			d.Want = fmt.Sprintf("%s%x-%d", readerPlaces, int64(lease.ID()), n)
+			d.Want, done = readerPlace(c, lease)
 			want = wantsRead{d.Want}
 		}
 		e, err := get(ln, ctx, lease, d, want)
@@ -109,18 +133,34 @@ func take(c *calls.Call, m mode, get get) calls.Take {
 			done()
 			return nil, keep.Spec{}, err
 		}
-		place := e.Granted()[0]
-		return e, keep.Spec{
-			What:   c.What(),
-			Keys:   e.Granted(),
-			Claims: []fencing.Claim{{Resource: c.Resource(), Token: fencing.FromRevision(place.Rev), Mode: m, Key: place.Name}},
-			Give: func(ctx context.Context) error {
-				err := e.Release(ctx)
-				if err == nil || errors.Is(err, keep.ErrNotThere) {
-					done()
-				}
-				return err
-			},
-		}, nil
+		*g = got{c, lease, e, done}
+		return e, g.spec(m), nil
+	}
+}
+
+// readerPlace is a name for a reader's place. Its number is to be given back once the place is free.
+func readerPlace(c *calls.Call, lease *keep.Lease) (name string, done func()) {
+	n, done := lease.Number(c.Prefix)
+	return fmt.Sprintf("%s%x-%d", readerPlaces, int64(lease.ID()), n), done
+}
+
+func (g *got) spec(m mode) keep.Spec {
+	place := g.entry.Granted()[0]
+	return keep.Spec{
+		What:   g.call.What(),
+		Keys:   g.entry.Granted(),
+		Claims: []fencing.Claim{{Resource: g.call.Resource(), Token: fencing.FromRevision(place.Rev), Mode: m, Key: place.Name}},
+		Give:   g.giving(g.entry.Release),
+	}
+}
+
+// giving gives the place back by give, and then its number.
+func (g *got) giving(give func(ctx context.Context) error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		err := give(ctx)
+		if err == nil || errors.Is(err, keep.ErrNotThere) {
+			g.done()
+		}
+		return err
 	}
 }

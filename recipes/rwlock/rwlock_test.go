@@ -3,6 +3,7 @@ package rwlock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -95,16 +96,59 @@ func TestReadersShareAndWritersDoNot(t *testing.T) {
 
 func waiting(t *testing.T, c *clientv3.Client, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	eventually(t, func() (string, bool) {
 		resp, err := c.Get(t.Context(), "/stile/v1/rwlock/x/e/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if int(resp.Count) == n {
+		return fmt.Sprintf("%d wait, want %d", resp.Count, n), int(resp.Count) == n
+	})
+}
+
+func eventually(t *testing.T, look func() (what string, so bool)) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		what, so := look()
+		if so {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d wait, want %d", resp.Count, n)
+			t.Fatal(what)
 		}
+	}
+}
+
+// TestACrowdOfReadersIsLetIn: more of them than one Txn takes.
+func TestACrowdOfReadersIsLetIn(t *testing.T) {
+	const crowd = 100
+	c := recipestest.Client(t)
+	s := open(t, c)
+	w := write(t, s, "x")
+	got := make(chan *rwlock.Read, crowd)
+	for range crowd {
+		go func() {
+			r, err := rwlock.AcquireRead(t.Context(), s, "x")
+			if err != nil {
+				t.Error(err)
+			}
+			got <- r
+		}()
+	}
+	waiting(t, c, crowd)
+	if err := w.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	tokens := map[string]bool{}
+	for range crowd {
+		r := <-got
+		tokens[r.Token().String()] = true
+		defer func() {
+			if err := r.Release(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	if len(tokens) != 3 {
+		t.Errorf("%d Txns let them in, want 3: 41, 41 and 18", len(tokens))
 	}
 }

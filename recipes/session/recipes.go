@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 
 	"github.com/stile-dev/stile/recipes/internal/keep"
@@ -13,6 +14,11 @@ func Keeper(s *Session) (*keep.Keeper, error) { return keeper(s) }
 
 // NewHold is the hold that a recipe hands out.
 func NewHold(h *keep.Hold) *Hold { return &Hold{hold: h} }
+
+// Exchange turns h into something else: see keep.Hold.Exchange.
+func Exchange(ctx context.Context, h *Hold, swap, drop func(ctx context.Context) error) error {
+	return h.hold.Exchange(ctx, swap, drop)
+}
 
 func keeper(s *Session) (*keep.Keeper, error) {
 	if s == nil || s.keeper == nil {

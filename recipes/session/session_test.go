@@ -9,11 +9,28 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/recipes/recipestest"
 	"github.com/stile-dev/stile/recipes/session"
 )
 
 func TestMain(m *testing.M) { recipestest.Main(m) }
+
+// eventually looks again and again until something is so, and fails if it doesn't come about.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for !so() {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatalf("it never came about: %s", what)
+		}
+	}
+}
 
 func TestBadOptionsAreRefusedBeforeAnyRequest(t *testing.T) {
 	c := recipestest.Client(t)
@@ -96,5 +113,52 @@ func TestOpenFailsWithItsContext(t *testing.T) {
 	}
 	if took := time.Since(start); took > 10*350*time.Millisecond {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// TestTheContextOfOpenBoundsTheOpeningOnly: it is not the session's lifetime.
+func TestTheContextOfOpenBoundsTheOpeningOnly(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := session.Open(ctx, recipestest.Client(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	held, err := lock.Acquire(t.Context(), s, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(held.Err(), held.Release(t.Context()), s.Close(t.Context())); err != nil {
+		t.Errorf("the session ended with the ctx of Open: %v", err)
+	}
+}
+
+// TestALeaseOfALostGrantEndsByItself: etcd's client asks again by itself, and whoever asks twice is granted two. Nobody knows the first, so
+// nobody renews it.
+func TestALeaseOfALostGrantEndsByItself(t *testing.T) {
+	t.Parallel()
+	srv := recipestest.NewServer(t)
+	faults := recipestest.NewFaults(t)
+	lost := faults.DropAnswer(1, recipestest.Reset)
+	s, err := session.Open(t.Context(), srv.Client(faults), session.TTL(time.Second), session.Margin(300*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(context.Background())
+	<-lost.Answered()
+	c := srv.Client()
+	leases := func() int {
+		resp, err := c.Leases(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(resp.Leases)
+	}
+	if n := leases(); n != 2 {
+		t.Fatalf("%d leases, want two: the test tests nothing", n)
+	}
+	eventually(t, "the one that nobody knows has ended", func() bool { return leases() < 2 })
+	if s.Granted() != time.Second || leases() != 1 {
+		t.Errorf("granted %v, %d leases, want the session's own", s.Granted(), leases())
 	}
 }

@@ -4,6 +4,7 @@ package calls
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,6 +66,34 @@ func Do(ctx context.Context, s *session.Session, kind, name string, work func(co
 	return h.Do(ctx, work)
 }
 
+// HandAll gets one hold on all of names and hands it out. The call's name is the first of them.
+func HandAll(ctx context.Context, s *session.Session, kind string, names []string, get Get) (*session.Hold, error) {
+	if err := checkAll(names); err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	return Hand(ctx, s, kind, names[0], get)
+}
+
+func checkAll(names []string) error {
+	switch {
+	case len(names) == 0:
+		return errors.New("there are no names")
+	case len(names) > line.MostLines:
+		return fmt.Errorf("%d names at once, the most is %d", len(names), line.MostLines)
+	}
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		if err := keys.CheckName(name); err != nil {
+			return err
+		}
+		if seen[name] {
+			return fmt.Errorf("%w: %q is there twice", keys.ErrName, name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
 // begin refuses what can be refused without a request.
 func begin(ctx context.Context, s *session.Session, kind, name string) (*Call, error) {
 	k, err := session.Keeper(s)
@@ -93,8 +122,13 @@ func (c *Call) What() string { return fmt.Sprintf("%s %q", c.kind, c.Name) }
 // Resource is the name of what is held, for claims: "lock/a".
 func (c *Call) Resource() string { return c.kind + "/" + c.Name }
 
-// A Take takes what is wanted on one lease, and says what it has got.
-type Take func(ctx context.Context, lease *keep.Lease, d line.Details) (*line.Entry, keep.Spec, error)
+// Of is the same call for another name: of several that are acquired at once.
+func (c *Call) Of(name string) *Call {
+	return &Call{Keeper: c.Keeper, Name: name, Prefix: keys.Prefix(c.Keeper.Root(), c.kind, name), kind: c.kind}
+}
+
+// A Take takes what is wanted on one lease, and says what it has got. Who abandons that leaves nothing.
+type Take func(ctx context.Context, lease *keep.Lease, d line.Details) (got interface{ Abandon() }, spec keep.Spec, err error)
 
 // Attempt takes on one lease after the other, if they are lost meanwhile, and makes a hold of what was got.
 func (c *Call) Attempt(ctx context.Context, take Take) (*keep.Hold, error) {

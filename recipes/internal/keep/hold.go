@@ -133,7 +133,11 @@ func (h *Hold) End(why error) {
 	}
 }
 
+// lose ends a hold that was taken. One that has ended already was not: the last write was its own.
 func (h *Hold) lose(why string) {
+	if h.ctx.Err() != nil {
+		return
+	}
 	h.End(fmt.Errorf("%w: %s", ErrLost, why))
 	h.lease.Check()
 }
@@ -143,6 +147,39 @@ func (h *Hold) Release(ctx context.Context) error {
 	ctx, cancel := h.lease.keeper.Cleanup(ctx)
 	defer cancel()
 	return h.release(ctx)
+}
+
+// Exchange ends the hold and has swap change, within one Txn, what is held in etcd into something else, which is not its own any more.
+// If swap fails, drop gives back whatever is held, in the background if need be. A hold that has ended is not exchanged.
+func (h *Hold) Exchange(ctx context.Context, swap, drop func(ctx context.Context) error) error {
+	if ctx == nil {
+		return fmt.Errorf("%s: the context is nil", h.what)
+	}
+	if err := h.Err(); err != nil {
+		return err
+	}
+	first := false
+	h.releasing.Do(func() { first = true })
+	if !first {
+		return context.Cause(h.ctx)
+	}
+	ctx, cancel := h.lease.keeper.Bound(ctx, h.lease)
+	defer cancel()
+	h.End(ErrReleased)
+	err := swap(ctx)
+	if err != nil {
+		h.lease.keeper.Finish(h.lease, h.what+": release", drop)
+		if errors.Is(err, ErrNotThere) {
+			err = fmt.Errorf("%w: %w", ErrLost, err)
+		} else if !retry.NotApplied(err) {
+			err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+		}
+		err = fmt.Errorf("%s: %w", h.what, err)
+	}
+	h.result = err
+	h.lease.drop(h)
+	close(h.released)
+	return err
 }
 
 // release is Release within ctx.
@@ -170,6 +207,9 @@ func (h *Hold) release(ctx context.Context) error {
 func (h *Hold) giveBack(ctx context.Context) error {
 	h.End(ErrReleased) // before anybody else can have it
 	if why := context.Cause(h.ctx); errors.Is(why, ErrLost) {
+		if len(h.keys) > 1 && h.lease.ctx.Err() == nil { // one was taken; the others stand as long as the session lives
+			h.lease.keeper.Finish(h.lease, h.what+": release", h.give)
+		}
 		return why
 	}
 	bounded, cancel := context.WithCancelCause(ctx)

@@ -46,7 +46,7 @@ func TestARenewalByTheNextLeaderCounts(t *testing.T) {
 			}
 			return nil
 		})
-		time.Sleep(ttl)
+		<-time.After(ttl) // of the bubble
 		if err := h.Err(); err != nil {
 			t.Errorf("renewed by the next leader, and yet: %v", err)
 		}
@@ -63,7 +63,7 @@ func TestAReadThatIsSlowIsGivenUpInTimeForTheNext(t *testing.T) {
 			}
 			return nil
 		})
-		time.Sleep(ttl)
+		<-time.After(ttl) // of the bubble
 		if err := h.Err(); err != nil {
 			t.Errorf("the second read was answered, and yet: %v", err)
 		}

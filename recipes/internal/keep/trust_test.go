@@ -18,7 +18,7 @@ import (
 	"github.com/stile-dev/stile/recipes/session"
 )
 
-var soak = flag.Duration("soak", 8*time.Second, "how long TestTrustEndsBeforeTheLease begins new rounds")
+var soak = flag.Duration("soak", 0, "how long TestTrustEndsBeforeTheLease begins new rounds; 0 is one round of each fault")
 
 const (
 	election = time.Second // the default of a cluster
@@ -62,6 +62,7 @@ var leaderFaults = map[string]leaderFault{
 		processes: true,
 		ttl:       7 * time.Second,
 		do: func(t *testing.T, c *recipestest.ProcessCluster, old, _ int) {
+			t.Helper()
 			c.Cut(old)
 			c.Process(old).Freeze()
 			pause(t, 4*time.Second)
@@ -93,6 +94,7 @@ func TestTrustEndsBeforeTheLease(t *testing.T) {
 }
 
 func testTrust(t *testing.T, fault leaderFault) {
+	t.Helper()
 	c := &recipestest.ProcessCluster{}
 	if fault.processes {
 		c = recipestest.NewProcessCluster(t, 3, recipestest.ElectionTimeout(election))

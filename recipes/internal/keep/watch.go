@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -49,7 +50,14 @@ func (k *Keeper) Watch(ctx context.Context, key string, opts ...clientv3.OpOptio
 	if err := k.usable(); err != nil {
 		return nil, err
 	}
-	wctx, cancel := context.WithCancel(clientv3.WithRequireLeader(k.alive))
+	if k.stream.enter() {
+		k.spawn(func() { k.holdStream(key) })
+	}
+	wctx, end := context.WithCancel(clientv3.WithRequireLeader(k.alive))
+	cancel := sync.OnceFunc(func() {
+		end()
+		k.stream.leave()
+	})
 	ctx, timeout := context.WithTimeoutCause(ctx, requestTimeout, errNotOpened)
 	defer timeout()
 	stop := context.AfterFunc(ctx, cancel)

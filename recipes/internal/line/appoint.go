@@ -64,30 +64,34 @@ func (l *Lineup) Appoint(i int, places ...string) (ifs []clientv3.Cmp, then []cl
 // runLength is how many are let in together with the head: each takes two of the 128 conditions and operations of a Txn.
 const runLength = 40
 
-// run is the places of those right behind the head that may be let in together with it.
-func (l *Lineup) run(head string, with func(d Details) (string, bool)) (places []string) {
-	if len(l.Waiting) == 0 || l.Waiting[0].ID != head {
+// run is the places of those right behind the head that may be let in together with it. Two may want one place: who gives up and comes back
+// stands in line twice for a moment.
+func (l *Lineup) run(head *Entry, view *View, with func(d Details) (string, bool)) (places []string) {
+	if len(l.Waiting) == 0 || l.Waiting[0].ID != head.id {
 		return nil
 	}
+	taken := map[string]bool{head.details.Want: true}
 	for _, x := range l.Waiting[1:] {
 		place, ok := with(x.Details)
-		if !ok || len(places) == runLength {
+		if !ok || taken[place] || view.Get(place) != nil || len(places) == runLength {
 			break
 		}
+		taken[place] = true
 		places = append(places, place)
 	}
 	return places
 }
 
-// AppointRun gives places to those from the first-th in line on, one to each; whoever stands before them leaves in the same Txn, without
-// a mark. The last of them passes the head on.
+// AppointRun gives places to those from the first-th in line on, one to each; whoever stands before them leaves in the same Txn, with
+// a mark that says so. The last of them passes the head on.
 func (l *Lineup) AppointRun(first int, places []string) (ifs []clientv3.Cmp, then []clientv3.Op) {
 	for i, name := range places {
 		x, g := l.Waiting[first+i], l.Grantee(first+i)
 		ifs = append(ifs, l.stands(first+i), absent(g.Key(name)))
 		then = append(then, g.Put(name))
 		if i < len(places)-1 {
-			then = append(then, l.mark(x, granted, name))
+			m := mark{State: granted, At: time.Now(), Places: []string{name}, With: true}
+			then = append(then, clientv3.OpPut(l.prefix+"e/"+x.ID, encode(m), clientv3.WithLease(x.Lease)))
 		} else {
 			then = append(then, l.leaves(x, clientv3.OpDelete(l.prefix+"tail"), passed, []string{name}))
 		}

@@ -31,6 +31,7 @@ type mark struct {
 	At     time.Time `json:"at"`               // passed: when, by the wall clock of who passed on
 	Behind string    `json:"behind,omitempty"` // gone: the id of the predecessor, if it was known
 	Places []string  `json:"places,omitempty"` // granted, or passed by somebody else: the names of its places
+	With   bool      `json:"with,omitempty"`   // granted: whoever stands behind was let in as well, by the same Txn
 }
 
 func encode(v any) string {

@@ -3,7 +3,6 @@ package line
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -127,16 +126,21 @@ func (e *Entry) ask(ctx context.Context, want Want, otherwise ...clientv3.Op) (*
 	return follow(resp, op), nil
 }
 
-// took takes what ask has done. It is false if that gave neither a place nor an entry.
+// took takes what was done: places that were given to this entry (others may have been given some in the same Txn), or a place in line. It
+// is false if there was neither.
 func (e *Entry) took(r *ran) bool {
-	tail := e.line.tail()
-	for _, key := range r.puts {
-		if strings.HasPrefix(key, e.line.prefix+places) {
+	tail, own := e.line.tail(), e.grantee().value
+	joined := false
+	for _, put := range r.puts {
+		switch key := string(put.KeyBytes()); {
+		case key == tail:
+			joined = true
+		case strings.HasPrefix(key, e.line.prefix+places) && string(put.ValueBytes()) == own:
 			e.granted = append(e.granted, keep.Key{Name: key, Rev: r.rev})
 		}
 	}
-	if e.granted == nil && slices.Contains(r.puts, tail) {
+	if joined {
 		e.joined(r.rev, r.prev[tail])
 	}
-	return len(r.puts) > 0
+	return joined || e.granted != nil
 }

@@ -29,15 +29,21 @@ type State []Standing
 
 // Read reads the line under prefix. A tail that names nobody alive, which a crash leaves behind, is swept in passing.
 func Read(ctx context.Context, kv clientv3.KV, prefix string) (State, error) {
+	s, _, err := ReadPlaced(ctx, kv, prefix)
+	return s, err
+}
+
+// ReadPlaced is Read, and tells who has the places.
+func ReadPlaced(ctx context.Context, kv clientv3.KV, prefix string) (waiting, holders State, err error) {
 	resp, err := kv.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, tail := Parse(prefix, resp.Kvs)
 	if len(s) == 0 && tail != nil {
-		_ = Sweep(ctx, kv, prefix, tail.ModRevision) // whoever may only read leaves it to others
+		_ = Sweep(ctx, kv, DeadTail{prefix, tail.ModRevision}) // whoever may only read leaves it to others
 	}
-	return s, nil
+	return s, Holders(prefix, resp.Kvs), nil
 }
 
 // Parse makes the state of the line under prefix of its keys.
@@ -76,43 +82,79 @@ func since(s Standing, marks []*mvccpb.KeyValue) time.Time {
 	return at
 }
 
-// Sweep removes a tail, as it was at rev, from a line without entries.
-func Sweep(ctx context.Context, kv clientv3.KV, prefix string, rev int64) error {
-	_, err := kv.Txn(ctx).If(
-		clientv3.Compare(clientv3.ModRevision(prefix+"tail"), "=", rev),
-		clientv3.Compare(clientv3.CreateRevision(prefix+"e/"), "=", 0).WithPrefix(),
-	).Then(clientv3.OpDelete(prefix + "tail")).Commit()
-	return err
+// A DeadTail is the tail of the line under Prefix, as it was at Rev, when the line had no entries.
+type DeadTail struct {
+	Prefix string
+	Rev    int64
 }
 
-// Named is the line of one name.
+// Sweep removes tails, if they are still as they were and the lines have no entries. Many go in one Txn.
+func Sweep(ctx context.Context, kv clientv3.KV, dead ...DeadTail) error {
+	for some := range slices.Chunk(dead, perTxn) {
+		ops := make([]clientv3.Op, len(some))
+		for i, d := range some {
+			tail := d.Prefix + "tail"
+			ops[i] = clientv3.OpTxn([]clientv3.Cmp{
+				clientv3.Compare(clientv3.ModRevision(tail), "=", d.Rev),
+				clientv3.Compare(clientv3.CreateRevision(d.Prefix+"e/"), "=", 0).WithPrefix(),
+			}, []clientv3.Op{clientv3.OpDelete(tail)}, nil)
+		}
+		if _, err := kv.Txn(ctx).Then(ops...).Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Named is the line of one name, and who has its places.
 type Named struct {
-	Name  string
-	State State
+	Name    string
+	State   State
+	Holders State
 }
 
-// ReadAll reads all lines of one kind that have live entries, by name. Tails left behind by crashes are swept.
+// ReadAll reads all lines of one kind in which somebody stands or has a place, by name. Tails left behind by crashes are swept.
 func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, error) {
 	resp, err := kv.Get(ctx, keys.Kind(root, kind), clientv3.WithPrefix())
 	if err != nil {
 		return nil, err
 	}
 	var lines []Named
+	var dead []DeadTail
 	for kvs := resp.Kvs; len(kvs) > 0; {
 		name, n := leading(root, kind, kvs)
 		if name != "" {
 			prefix := keys.Prefix(root, kind, name)
 			s, tail := Parse(prefix, kvs[:n])
-			if len(s) > 0 {
-				lines = append(lines, Named{name, s})
-			} else if tail != nil {
-				_ = Sweep(ctx, kv, prefix, tail.ModRevision)
+			held := Holders(prefix, kvs[:n])
+			if len(s) == 0 && tail != nil {
+				dead = append(dead, DeadTail{prefix, tail.ModRevision})
+			}
+			if len(s) > 0 || len(held) > 0 {
+				lines = append(lines, Named{name, s, held})
 			}
 		}
 		kvs = kvs[n:]
 	}
+	_ = Sweep(ctx, kv, dead...) // whoever may only read leaves them to others
 	slices.SortFunc(lines, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
 	return lines, nil
+}
+
+// Holders are those who have places among kvs, by revision. Want is the place's name.
+func Holders(prefix string, kvs []*mvccpb.KeyValue) State {
+	var s State
+	for _, kv := range kvs {
+		name, ok := strings.CutPrefix(string(kv.Key), prefix+places)
+		v := readPlace(kv)
+		if !ok || v.ID == "" {
+			continue
+		}
+		v.Want = name
+		s = append(s, Standing{Details: v.Details, ID: v.ID, Rev: kv.ModRevision, Lease: clientv3.LeaseID(kv.Lease)})
+	}
+	slices.SortFunc(s, func(a, b Standing) int { return cmp.Compare(a.Rev, b.Rev) })
+	return s
 }
 
 // leading is the name that the first of kvs belongs to, and how many of them do. What no recipe wrote is one without a name.

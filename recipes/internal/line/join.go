@@ -158,14 +158,15 @@ func (ln *Line) finding(e *Entry) []clientv3.Op {
 // found adopts what finding has read, at the end of resp. It is false if there is nothing.
 func (e *Entry) found(resp *clientv3.TxnResponse) bool {
 	read := resp.Responses[len(resp.Responses)-len(e.line.finding(e)):]
+	own := read[0].GetResponseRange().Kvs
 	if len(read) > 1 && e.has(read[1].GetResponseRange().Kvs) {
+		e.appointed = len(own) > 0 && len(readMark(own[0]).Places) > 0
 		return true
 	}
-	kvs := read[0].GetResponseRange().Kvs
-	if len(kvs) > 0 {
-		e.adopt(kvs[0])
+	if len(own) > 0 {
+		e.adopt(own[0])
 	}
-	return len(kvs) > 0
+	return len(own) > 0
 }
 
 // HeldError tells who is in front, as far as one look at the end of the line can.
@@ -215,7 +216,7 @@ func (ln *Line) joinEmpty(ctx context.Context, lease *keep.Lease, d Details) (en
 		last = string(tail[0].Value)
 		return false, retry.Settled(ErrHeld)
 	})
-	if last != "" {
+	if errors.Is(err, ErrHeld) {
 		return nil, last, nil
 	}
 	return entry, "", err

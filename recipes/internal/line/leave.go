@@ -34,9 +34,10 @@ func (e *Entry) passing() (pass, bare clientv3.Op) {
 	return e.ifLast(alone, behind), e.ifLast(alone, del)
 }
 
-// vanish leaves without a mark: nobody stands behind the entry but who leaves in the same Txn.
-func (e *Entry) vanish() []clientv3.Op {
-	ops := []clientv3.Op{clientv3.OpDelete(e.key())}
+// leading leaves with a mark that says that those behind are let in by the same Txn. It is deleted with the place.
+func (e *Entry) leading() []clientv3.Op {
+	m := mark{State: granted, At: time.Now(), Places: []string{e.details.Want}, With: true}
+	ops := []clientv3.Op{clientv3.OpPut(e.key(), encode(m), clientv3.WithLease(e.lease.ID()))}
 	if e.after != "" {
 		ops = append(ops, clientv3.OpDelete(e.line.entry(e.after)))
 	}
@@ -47,6 +48,8 @@ func (e *Entry) vanish() []clientv3.Op {
 // and may be called again then.
 func (e *Entry) GiveUp(ctx context.Context) error {
 	switch {
+	case e.all != nil:
+		return e.all.giveUp(ctx)
 	case e.granted != nil:
 		return e.Release(ctx)
 	case e.head && !e.line.placed:

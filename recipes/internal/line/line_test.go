@@ -236,7 +236,7 @@ func TestTheSweepRemovesADeadTail(t *testing.T) {
 	// A tail that has moved on since, or that somebody alive stands behind, stays.
 	b.join()
 	tail, _ := b.keeper.GetOne(t.Context(), b.line.tail())
-	_ = Sweep(t.Context(), b.client.KV, prefix, tail.ModRevision)
+	_ = Sweep(t.Context(), b.client.KV, DeadTail{prefix, tail.ModRevision})
 	if after, _ := b.keeper.GetOne(t.Context(), b.line.tail()); after == nil {
 		t.Error("the sweep removed the tail of somebody alive")
 	}

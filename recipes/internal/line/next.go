@@ -76,7 +76,7 @@ func (e *Entry) claim(ctx context.Context, want Want, view *View) error {
 		case !free:
 			return errNotFree
 		}
-		if err := e.leaving(ctx, &grant); err != nil {
+		if err := e.leaving(ctx, &grant, view); err != nil {
 			return err
 		}
 		then := grant.Then
@@ -87,6 +87,7 @@ func (e *Entry) claim(ctx context.Context, want Want, view *View) error {
 		}
 		if resp.Succeeded {
 			e.took(follow(resp, then...))
+			e.appointed = grant.led
 			return nil
 		}
 		now, err := e.surveyed(ctx, resp)
@@ -98,7 +99,7 @@ func (e *Entry) claim(ctx context.Context, want Want, view *View) error {
 }
 
 // leaving adds to the grant how the head leaves the line: it passes on, or lets those behind it in as well.
-func (e *Entry) leaving(ctx context.Context, grant *Grant) error {
+func (e *Entry) leaving(ctx context.Context, grant *Grant, view *View) error {
 	pass, _ := e.passing()
 	if grant.With == nil {
 		grant.Then = append(grant.Then, pass)
@@ -108,13 +109,14 @@ func (e *Entry) leaving(ctx context.Context, grant *Grant) error {
 	if err != nil {
 		return err
 	}
-	run := l.run(e.id, grant.With)
+	run := l.run(e, view, grant.With)
 	if len(run) == 0 {
 		grant.Then = append(grant.Then, pass)
 		return nil
 	}
 	ifs, then := l.AppointRun(1, run)
-	grant.If, grant.Then = append(grant.If, ifs...), append(append(grant.Then, then...), e.vanish()...)
+	grant.If, grant.Then = append(grant.If, ifs...), append(append(grant.Then, then...), e.leading()...)
+	grant.led = true
 	return nil
 }
 
@@ -135,9 +137,7 @@ func (e *Entry) surveyed(ctx context.Context, resp *clientv3.TxnResponse) (*View
 	case own != nil && own.ModRevision == e.rev:
 		return e.line.view(resp.Header.Revision, kvs), nil
 	case e.has(kvs):
-		if own != nil {
-			e.appointed = len(readMark(own).Places) > 0
-		}
+		e.appointed = own != nil && len(readMark(own).Places) > 0
 		return nil, errGranted
 	}
 	return nil, e.out(ctx, own)

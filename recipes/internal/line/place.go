@@ -61,6 +61,8 @@ type Grant struct {
 	// With says of somebody who stands in line whether it may have the place that it names at the same time. Those right behind the head
 	// that may are let in together with it, up to runLength in one Txn. Nil if nobody may.
 	With func(d Details) (place string, ok bool)
+
+	led bool // somebody is
 }
 
 // A View is what stands in the places, as of a revision.

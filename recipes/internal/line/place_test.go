@@ -158,6 +158,34 @@ func TestAClaimThatNobodyWaitsForIsGivenBack(t *testing.T) {
 	}
 }
 
+// TestNobodyIsAppointedWhoHasLeft: between the look at the line and the Txn.
+func TestNobodyIsAppointedWhoHasLeft(t *testing.T) {
+	a := newParty(t).placed()
+	holder := a.get()
+	first, second, third := a.join(), a.join(), a.join()
+	l, err := a.line.Lineup(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.giveUp(second)
+	appoint := func(ifs []clientv3.Cmp, then []clientv3.Op) {
+		t.Helper()
+		resp, err := a.keeper.Txn(t.Context(), append(ifs, holder.granted[0].Is()), then, nil)
+		if err != nil || resp.Succeeded {
+			t.Errorf("it was appointed: %v, %v", resp, err)
+		}
+	}
+	appoint(l.Appoint(1, "w"))
+	appoint(l.Appoint(2, "w")) // its predecessor is not who it was
+	appoint(l.AppointRun(1, []string{"a", "b"}))
+	a.gives(holder)
+	for _, e := range []*Entry{first, third} {
+		a.head(e)
+		a.pass(e)
+	}
+	a.empty()
+}
+
 // TestAnAppointedOneHolds: it learns of it from its own entry, also if it gives up at that time.
 func TestAnAppointedOneHolds(t *testing.T) {
 	for _, at := range []int{0, 1, 2} {

@@ -9,7 +9,7 @@ import (
 // ran is what etcd has done of a tree of operations, each at the revision rev.
 type ran struct {
 	rev  int64
-	puts []string                      // the keys that were written
+	puts []clientv3.Op                 // what was written
 	prev map[string]*mvccpb.KeyValue   // of those, what was there before, where that was asked for
 	gets map[string][]*mvccpb.KeyValue // what was read, by key
 }
@@ -33,7 +33,7 @@ func (r *ran) walk(ops []clientv3.Op, answers []*etcdserverpb.ResponseOp) {
 			}
 			r.walk(branch, inner.Responses)
 		case op.IsPut():
-			r.puts = append(r.puts, key)
+			r.puts = append(r.puts, op)
 			r.prev[key] = answers[i].GetResponsePut().PrevKv
 		case op.IsGet():
 			r.gets[key] = answers[i].GetResponseRange().Kvs

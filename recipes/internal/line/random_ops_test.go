@@ -289,7 +289,7 @@ func (r *run) doSweep(drawn) bool {
 func (r *run) sweep() {
 	resp, err := r.stage.control.Get(context.Background(), r.prefix+"tail")
 	if err == nil && len(resp.Kvs) > 0 {
-		err = Sweep(context.Background(), r.stage.control, r.prefix, resp.Kvs[0].ModRevision)
+		err = Sweep(context.Background(), r.stage.control, DeadTail{r.prefix, resp.Kvs[0].ModRevision})
 	}
 	if err != nil {
 		r.Fatal(err)

@@ -58,3 +58,31 @@ func (e *Entry) withdraw(ctx context.Context) error {
 	e.asked = false
 	return e.Release(ctx)
 }
+
+// Exchange gives back the one place that it has and takes the one called name, in one Txn: nobody gets in between. ErrNotThere says that it
+// was not there any more. When it fails otherwise either place may be held: Drop.
+func (e *Entry) Exchange(ctx context.Context, name string) error {
+	old, g := e.granted[0], e.grantee()
+	then := []clientv3.Op{clientv3.OpDelete(old.Name), g.Put(name)}
+	return retry.Until(ctx, func(ctx context.Context) error {
+		resp, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{old.Is(), absent(g.Key(name))}, then, []clientv3.Op{clientv3.OpGet(g.Key(name))})
+		switch {
+		case err != nil:
+			return e.lease.Refused(err)
+		case resp.Succeeded:
+			e.granted = []keep.Key{{Name: g.Key(name), Rev: resp.Header.Revision}}
+		case !e.has(resp.Responses[0].GetResponseRange().Kvs): // an earlier request without an answer has done it
+			return keep.ErrNotThere
+		}
+		return nil
+	})
+}
+
+// Drop gives back whatever places it has, when it doesn't know which.
+func (e *Entry) Drop(ctx context.Context) error {
+	resp, err := e.line.keeper.Get(ctx, e.line.prefix+places, clientv3.WithPrefix())
+	if err != nil || !e.has(resp.Kvs) {
+		return err
+	}
+	return e.Release(ctx)
+}

@@ -74,7 +74,7 @@ func (e *Entry) scan(ctx context.Context) error {
 
 // first is the head, if the own entry stands as it was written.
 func (e *Entry) first(ctx context.Context) error {
-	kv, err := e.line.keeper.GetOne(ctx, e.line.entry(e.id), clientv3.WithKeysOnly())
+	kv, err := e.line.keeper.GetOne(ctx, e.line.entry(e.id))
 	if err != nil {
 		return err
 	}

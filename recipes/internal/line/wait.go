@@ -29,9 +29,11 @@ type Entry struct {
 	dead  []keep.Key  // marks that it moved past, except after
 	own   *keep.Watch // on its own entry, or nil
 	asked bool        // a request to leave was sent and not answered
+	all   *Set        // that it is the first of, if it stands in several lines at once
 
 	// For a line with places:
 	granted   []keep.Key // the places that it has
+	letIn     bool       // the predecessor's mark says so; the own one is on its way
 	appointed bool       // somebody else gave them to it, and left a mark on its entry
 	claiming  bool       // a request for them was sent and not answered
 }
@@ -143,6 +145,9 @@ var errLookAgain = errors.New("look again")
 
 const lookAgainWithin = 100 * time.Millisecond
 
+// lookWithin bounds one read.
+const lookWithin = 5 * time.Second
+
 // behind stands behind the predecessor until that one has left.
 func (e *Entry) behind(ctx context.Context) error {
 	k, pred, own := e.line.keeper, e.line.entry(e.pred), e.line.entry(e.id)
@@ -216,7 +221,10 @@ func (e *Entry) heard(ctx context.Context, resp clientv3.WatchResponse, ok bool)
 		return false, errLookAgain
 	}
 	for _, ev := range resp.Events {
-		if ev.Type == clientv3.EventTypePut && live(ev.Kv) {
+		if e.letIn || ev.Type == clientv3.EventTypePut && live(ev.Kv) {
+			continue
+		}
+		if e.letIn = ev.Type == clientv3.EventTypePut && readMark(ev.Kv).With; e.letIn {
 			continue
 		}
 		select {

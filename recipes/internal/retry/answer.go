@@ -37,6 +37,8 @@ func Answer(ctx context.Context, err error) error {
 		return err
 	case errors.Is(cause, context.DeadlineExceeded) && !errors.Is(cause, ErrUnavailable):
 		return fmt.Errorf("%w: %w, no answer in time", cause, ErrUnavailable)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(cause, ErrUnavailable): // the caller's, with a cause of its own
+		return fmt.Errorf("%w: %w: %w, no answer in time", ctx.Err(), cause, ErrUnavailable)
 	}
 	return cause
 }

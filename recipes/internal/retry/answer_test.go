@@ -20,6 +20,8 @@ func TestAnAnswerSaysWhoseFaultItIs(t *testing.T) {
 	errStop := errors.New("stop")
 	stopped, stop := context.WithCancelCause(context.Background())
 	stop(errStop)
+	caused, cancel := context.WithTimeoutCause(context.Background(), 0, errStop)
+	defer cancel()
 	away := status.Error(codes.Unavailable, "connection refused")
 	for _, c := range []struct {
 		name                  string
@@ -33,6 +35,7 @@ func TestAnAnswerSaysWhoseFaultItIs(t *testing.T) {
 		{"refused", context.Background(), rpctypes.ErrPermissionDenied, false, false, rpctypes.ErrPermissionDenied},
 		{"refused at the end", expired, rpctypes.ErrPermissionDenied, false, false, rpctypes.ErrPermissionDenied},
 		{"the caller's deadline", expired, expired.Err(), true, true, nil},
+		{"the caller's deadline, with a cause", caused, caused.Err(), true, true, errStop},
 		{"our own limit", limited, limited.Err(), true, false, nil},
 		{"somebody stopped it", stopped, stopped.Err(), false, false, errStop},
 	} {

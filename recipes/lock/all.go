@@ -1,0 +1,64 @@
+package lock
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/stile-dev/stile/fencing"
+	"github.com/stile-dev/stile/recipes/internal/calls"
+	"github.com/stile-dev/stile/recipes/internal/keep"
+	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/session"
+)
+
+// AcquireAll waits for several locks, and returns them as one hold: all or none, in whatever order they are named, and without a deadlock
+// with others who want some of the same. ctx bounds the waiting for all of them together; what is said of Acquire holds for the whole.
+//
+// One transaction stands in all lines, and one releases all locks. At most 64 names, each once. The hold's context carries a claim for each, so a
+// guard needs to be told which is meant: fencing.For(ctx, "lock/"+name).
+//
+// Whoever waits for one of the locks keeps its place in front of others in the lines of the rest, and may hold those meanwhile: a lock that
+// everybody wants together with some other makes a convoy of all that want either. Prefer few names, and short holds.
+func AcquireAll(ctx context.Context, s *session.Session, names ...string) (*Held, error) {
+	h, err := calls.HandAll(ctx, s, kind, names, func(ctx context.Context, c *calls.Call) (*keep.Hold, error) {
+		return acquireAll(ctx, c, names)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Held{h}, nil
+}
+
+func acquireAll(ctx context.Context, c *calls.Call, names []string) (*keep.Hold, error) {
+	lines, parts := make([]*line.Line, len(names)), make([]*calls.Call, len(names))
+	for i, name := range names {
+		parts[i] = c.Of(name)
+		if c.Keeper.Holding(ctx, parts[i].Prefix) {
+			return nil, fmt.Errorf("%s: %w", parts[i].What(), ErrWouldDeadlock)
+		}
+		lines[i] = line.New(c.Keeper, parts[i].Prefix)
+	}
+	h, err := c.Attempt(ctx, func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
+		set, err := line.JoinAll(ctx, lease, d, lines)
+		if err != nil {
+			return nil, keep.Spec{}, err
+		}
+		if err := set.Wait(ctx); err != nil {
+			set.Abandon()
+			return nil, keep.Spec{}, err
+		}
+		return set, specAll(names, parts, set), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("locks %q: acquire: %w", names, err)
+	}
+	return h, nil
+}
+
+func specAll(names []string, parts []*calls.Call, set *line.Set) keep.Spec {
+	spec := keep.Spec{What: fmt.Sprintf("locks %q", names), Keys: set.Keys(), Give: set.Pass}
+	for i, key := range spec.Keys {
+		spec.Claims = append(spec.Claims, fencing.Claim{Resource: parts[i].Resource(), Token: fencing.FromRevision(key.Rev), Key: key.Name})
+	}
+	return spec
+}

@@ -1,0 +1,28 @@
+package rwlock
+
+import (
+	"context"
+
+	"github.com/stile-dev/stile/recipes/session"
+)
+
+// Downgrade turns a lock that is held for writing into one that is held for reading, in one transaction: no writer gets in between. The hold
+// for writing has ended then, with session.ErrReleased; the one for reading has a token of its own, larger than the old.
+//
+// If it fails the lock is not held any more: ErrLost if it was lost before, and session.ErrUnknownOutcome if etcd did not answer as long as ctx
+// lasted; then the session gives it back in the background. There is no way up again: a reader that waited to write would wait for itself.
+func (w *Write) Downgrade(ctx context.Context) (*Read, error) {
+	g := &got{call: w.got.call, lease: w.got.lease, entry: w.got.entry}
+	name, done := readerPlace(g.call, g.lease)
+	g.done = done
+	swap := func(ctx context.Context) error { return g.entry.Exchange(ctx, name) }
+	if err := session.Exchange(ctx, w.Hold, swap, g.giving(g.entry.Drop)); err != nil {
+		return nil, err
+	}
+	h, err := g.lease.Hold(ctx, w.Context(), g.spec(reading))
+	if err != nil {
+		g.entry.Abandon()
+		return nil, err
+	}
+	return &Read{session.NewHold(h)}, nil
+}
