@@ -23,16 +23,17 @@ type cluster struct {
 	program string
 	members []*member
 	admin   *Admin
-	slow    *throttle // nil: not possible here
+	network *proxy.Network // between the members; nil if there is one
+	slow    *throttle      // nil: not possible here
 }
 
 // A member is one server. Faults stop it and start it again on its data.
 type member struct {
 	cluster  *cluster
+	number   int
 	args     []string
 	dir      string
-	endpoint string       // http://host:port
-	peers    *proxy.Proxy // through which the other members reach it; nil if there are none
+	endpoint string // http://host:port
 	disk     *smallDisk
 
 	mu   sync.Mutex
@@ -66,45 +67,67 @@ func startCluster(ctx context.Context, program, dir string, members int, slow *t
 		return nil, errors.Join(err, c.close())
 	}
 	c.admin = &Admin{client}
+	if c.network != nil {
+		if err := c.identify(ctx); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
+	}
 	return c, nil
 }
 
-// lay makes the members, and gives them places. Each is reached by the others through a proxy.
-func (c *cluster) lay(dir string, members int, smallDisk bool) error {
-	var peers []string
+// lay makes the members, and gives them places. They reach each other through a network of the harness's own.
+func (c *cluster) lay(dir string, members int, smallDisk bool) (err error) {
 	for i := range members {
-		m := &member{cluster: c, dir: filepath.Join(dir, fmt.Sprintf("member-%d", i))}
+		m := &member{cluster: c, number: i, dir: filepath.Join(dir, fmt.Sprintf("member-%d", i))}
 		c.members = append(c.members, m)
 		if err := os.MkdirAll(m.dir, 0o700); err != nil {
 			return err
 		}
 		if smallDisk {
-			var err error
 			if m.disk, err = mountSmall(m.dir, diskSize); err != nil {
 				return err
 			}
 		}
-		var err error
 		if m.endpoint, err = freeURL(); err != nil {
 			return err
 		}
 		m.args = []string{"serve", "--data-dir", filepath.Join(m.dir, "data"), "--listen", m.endpoint, "--json"}
-		if members == 1 {
-			return nil
-		}
+	}
+	if members == 1 {
+		return nil
+	}
+	return c.join(filepath.Base(dir))
+}
+
+// join makes one cluster of the members.
+func (c *cluster) join(token string) (err error) {
+	if c.network, err = proxy.ListenNetwork(len(c.members)); err != nil {
+		return err
+	}
+	var all []string
+	for i := range c.members {
+		all = append(all, fmt.Sprintf("m%d=%s", i, c.network.URL(i)))
+	}
+	for i, m := range c.members {
 		listen, err := freeURL()
 		if err != nil {
 			return err
 		}
-		if m.peers, err = proxy.Listen(listen); err != nil {
+		c.network.Listens(i, strings.TrimPrefix(listen, "http://"))
+		m.args = append(m.args, "--name", fmt.Sprintf("m%d", i), "--peer-url", listen,
+			"--cluster", strings.Join(all, ","), "--cluster-token", token)
+	}
+	return nil
+}
+
+// identify tells the network which member is which, so that it can cut one off.
+func (c *cluster) identify(ctx context.Context) error {
+	for i, m := range c.members {
+		st, err := c.admin.etcd.Status(ctx, m.endpoint)
+		if err != nil {
 			return err
 		}
-		name := fmt.Sprintf("m%d", i)
-		peers = append(peers, name+"="+m.peers.URL())
-		m.args = append(m.args, "--name", name, "--peer-url", listen)
-	}
-	for _, m := range c.members {
-		m.args = append(m.args, "--cluster", strings.Join(peers, ","), "--cluster-token", filepath.Base(dir))
+		c.network.Identify(i, st.Header.MemberId)
 	}
 	return nil
 }
@@ -177,12 +200,12 @@ func (c *cluster) close() error {
 		if p := m.process(); p != nil {
 			p.kill()
 		}
-		if m.peers != nil {
-			errs = append(errs, m.peers.Close())
-		}
 		if m.disk != nil {
 			errs = append(errs, m.disk.unmount())
 		}
+	}
+	if c.network != nil {
+		errs = append(errs, c.network.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -24,8 +24,10 @@ var kinds = []*kind{
 		needs: func(m machine) bool { return m.smallDisk },
 	},
 	{name: "leader moved", lane: laneServer, weight: 4, inflict: moveLeader, needs: several},
-	{name: "a member not reached by the others", lane: laneServer, weight: 3, least: 300 * ms, most: 2000 * ms, inTTLs: true, inflict: cutOff, needs: several},
-	{name: "members don't reach each other", lane: laneServer, weight: 2, least: 100 * ms, most: 1500 * ms, inTTLs: true, inflict: noQuorum, needs: several},
+	{name: "member cut off", lane: laneServer, weight: 4, least: 300 * ms, most: 2000 * ms, inTTLs: true, inflict: cutOff, needs: several},
+	{name: "member hears nothing", lane: laneServer, weight: 2, least: 300 * ms, most: 2000 * ms, inTTLs: true, inflict: deaf, needs: several},
+	{name: "one way between two members cut", lane: laneServer, weight: 2, least: 300 * ms, most: 2000 * ms, inTTLs: true, inflict: cutWay, needs: several},
+	{name: "members cut off from each other", lane: laneServer, weight: 2, least: 100 * ms, most: 1500 * ms, inTTLs: true, inflict: noQuorum, needs: several},
 
 	{name: check.KindKill, lane: laneClient, weight: 4, least: 0, most: 2 * time.Second, inflict: killClient},
 	{name: "client killed again and again", lane: laneClient, weight: 1, least: time.Second, most: 3 * time.Second, inflict: killClientOften},

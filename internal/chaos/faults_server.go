@@ -116,27 +116,51 @@ func (c *cluster) moveLeader(ctx context.Context, a *act) error {
 	return err
 }
 
-// cutOff has the others not reach a member, which goes on to reach them.
-func cutOff(r *round, a *act) error {
-	f, m := a.begin(), r.anyMember(a)
+// cuts is a fault of the network between the members.
+func cuts(r *round, a *act, cut func(n *proxy.Network)) error {
+	f := a.begin()
 	f.Server = true
-	m.peers.Cut(proxy.Silence)
+	cut(r.cluster.network)
 	r.wait(a)
-	m.peers.Mend()
+	r.cluster.network.Mend()
 	r.end(f)
 	return nil
 }
 
+// cutOff cuts one member off from the others. Clients reach it.
+func cutOff(r *round, a *act) error {
+	m := r.anyMember(a)
+	return cuts(r, a, func(n *proxy.Network) {
+		for _, other := range r.cluster.members {
+			n.Cut(m.number, other.number)
+			n.Cut(other.number, m.number)
+		}
+	})
+}
+
+// cutWay loses what one member sends to another, which goes on to reach it.
+func cutWay(r *round, a *act) error {
+	from, to := r.anyMember(a), pick(a.rand, r.cluster.members...)
+	return cuts(r, a, func(n *proxy.Network) { n.Cut(from.number, to.number) })
+}
+
+// deaf loses what is sent to a member by all others.
+func deaf(r *round, a *act) error {
+	m := r.anyMember(a)
+	return cuts(r, a, func(n *proxy.Network) {
+		for _, other := range r.cluster.members {
+			n.Cut(other.number, m.number)
+		}
+	})
+}
+
+// noQuorum cuts all off from each other.
 func noQuorum(r *round, a *act) error {
-	f := a.begin()
-	f.Server = true
-	for _, m := range r.cluster.members {
-		m.peers.Cut(proxy.Silence)
-	}
-	r.wait(a)
-	for _, m := range r.cluster.members {
-		m.peers.Mend()
-	}
-	r.end(f)
-	return nil
+	return cuts(r, a, func(n *proxy.Network) {
+		for _, from := range r.cluster.members {
+			for _, to := range r.cluster.members {
+				n.Cut(from.number, to.number)
+			}
+		}
+	})
 }
