@@ -66,11 +66,6 @@ var bites = map[string]func(p Plan) Plan{
 		p.ByContext = true
 		return p.only("partition of all clients").holdLong()
 	},
-	"a renewal by a leader of before counts": func(p Plan) Plan {
-		p = p.OnCluster().only("member cut off", "leader moved").holdLong()
-		p.Margin = 100 * time.Millisecond // or an election timeout in it covers most
-		return p
-	},
 	"cleaning up without bounds": func(p Plan) Plan {
 		p.TTL = 12 * time.Second
 		return p.only("partition, connections lost", "partition")

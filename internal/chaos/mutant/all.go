@@ -42,11 +42,6 @@ var All = []Mutant{
 		{keepDir + "renew.go", "switch err := l.renewOnce(l.ctx); {", "l.inspect()\n		switch err := l.renewOnce(l.ctx); {"},
 		{keepDir + "renew.go", "min(requestTimeout, l.granted()/(2*renewals))", "requestTimeout"},
 	}},
-	{Name: "a renewal by a leader of before counts", Edits: []Edit{{
-		keepDir + "renew.go",
-		"err = l.keeper.ledIn(attempt, resp.GetRaftTerm())",
-		"_ = resp",
-	}}},
 	{Name: "cleaning up without bounds", Edits: []Edit{{
 		keepDir + "request.go",
 		"time.AfterFunc(k.cfg.Cleanup,",
