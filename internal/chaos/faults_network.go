@@ -87,7 +87,7 @@ func slowAnswers(r *round, a *act) error {
 }
 
 // slowest is what a renewal just bears: it has two answers to wait for, and is given up after a sixth of the TTL.
-func (r *round) slowest() time.Duration { return r.plan.TTL / 14 }
+func (r *round) slowest() time.Duration { return r.plan.TTL / 16 }
 
 // orphans has requests arrive when who sent them has made new connections.
 func orphans(r *round, a *act) error {

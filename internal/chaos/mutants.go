@@ -54,7 +54,7 @@ func trialPlan(workload string) Plan {
 // bites are the plans that find the mutants.
 var bites = map[string]func(p Plan) Plan{
 	"trust counts from the answer": func(p Plan) Plan {
-		p.TTL = 6 * time.Second
+		p.TTL = 9 * time.Second
 		return p.only("answers slow, then none").holdLong()
 	},
 	"own entry not looked at after the wait":   func(p Plan) Plan { return p.only("waiter removed", "key deleted") },
@@ -67,8 +67,8 @@ var bites = map[string]func(p Plan) Plan{
 		return p.only("partition of all clients").holdLong()
 	},
 	"cleaning up without bounds": func(p Plan) Plan {
-		p.TTL = 12 * time.Second
-		return p.only("partition, connections lost", "partition")
+		p.TTL = 8 * time.Second
+		return p.only("partition of all clients")
 	},
 	"token from the last answer": Plan.short,
 	"acquired anew in silence after a loss": func(p Plan) Plan {

@@ -4,7 +4,22 @@
 // the holder at that revision. The second is a model of a fenced mutex and a search for an order that explains all answers
 // (porcupine), which knows nothing of revisions. What no order can show, beliefs and deadlines, is checked on the clock.
 //
-// The letters of the rules are those of docs/guarantees.md.
+// # The rules
+//
+//	M1  a guarded write that was accepted lies within its holder's ownership, in the order of revisions; and the store's gate never goes back
+//	M2  the tokens of successive holders rise
+//	M3  nothing but its own release, the end of its lease, or an operator ends a hold
+//	M4  whoever is told that it acquired was at the head, with that token
+//	M5  nobody believes that it holds what etcd has given away, so no two do at a time; after an operator's breach it may for a second
+//	M6  a loss is for ever
+//	L1  an entry never comes back
+//	D1  what clients were told of their writes is so
+//	D2  revisions rise
+//	V1  within a TTL and 5 s after the faults' end whoever waits gets on
+//	V2  no call outlives its ctx by more than 250 ms, and the cleanup timeout if it cleans up
+//	V3  a dead holder's lock passes on within a TTL and 2 s, if nothing else is wrong
+//	X1  nothing is left when all have closed
+//	P   some order of the answers is one of a fenced lock
 package check
 
 import (
