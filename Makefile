@@ -14,12 +14,12 @@ COMPARE  ?=
 PORTABLE := $(patsubst %,./%/...,$(wildcard recipes fencing stilefx cmd))
 
 .DEFAULT_GOAL := help
-.PHONY: help test check fmt fmt-diff lint tidy-diff verify portable sizes sleeps bench microbench fuzz sim demo
+.PHONY: help test check fmt fmt-diff lint tidy-diff verify portable sizes sleeps bench microbench fuzz sim demo chaos soak mutants
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PKG=$(PKG) TIMEOUT=$(TIMEOUT) BENCH=$(BENCH) COUNT=$(COUNT) FUZZTIME=$(FUZZTIME) SIMTIME=$(SIMTIME) COMPARE=$(COMPARE)"
+	@echo "  PKG=$(PKG) TIMEOUT=$(TIMEOUT) BENCH=$(BENCH) COUNT=$(COUNT) FUZZTIME=$(FUZZTIME) SIMTIME=$(SIMTIME) COMPARE=$(COMPARE) DURATION=$(DURATION) SEED=$(SEED)"
 
 test: ## run all tests, shuffled, under the race detector where there is a C compiler
 	@race=-race; set -- $$(go env CC); \
@@ -88,3 +88,15 @@ endif
 
 demo: ## show the recipes at work on a server of their own
 	go run ./cmd/stile demo
+
+# The harness starts itself as clients, so it is built and not run by go.
+CHAOS := go build -o bin/chaos ./internal/chaos/cmd/chaos && bin/chaos $(if $(SEED),-seed $(SEED))
+
+chaos: ## let things go wrong for DURATION=3m, and see whether the promises are kept
+	@$(CHAOS) -duration $(or $(DURATION),3m)
+
+soak: ## the same for DURATION=1h
+	@$(CHAOS) -duration $(or $(DURATION),1h)
+
+mutants: ## break the recipes on purpose, and see that chaos finds it
+	@$(CHAOS) -mutants

@@ -14,6 +14,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/stile-dev/stile/internal/proxy"
 	"github.com/stile-dev/stile/server"
 )
 
@@ -29,7 +30,7 @@ const (
 // Its methods are for one goroutine at a time, the test's. They fail the test when what they wait for doesn't come within half a minute.
 type Cluster struct {
 	tb      testing.TB
-	network *network
+	network *proxy.Network
 	members []*Server
 	ids     []uint64
 	looks   []*clientv3.Client // one client for each member
@@ -68,10 +69,19 @@ func (c *ProcessCluster) Process(i int) *Process { return c.processes[i] }
 
 func (c *Cluster) init(tb testing.TB, n int, opts []ServerOption, member func() *Server) {
 	tb.Helper()
-	*c = Cluster{tb: tb, network: newNetwork(tb, n)}
+	network, err := proxy.ListenNetwork(n)
+	if err != nil {
+		tb.Fatalf("recipestest: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := network.Close(); err != nil {
+			tb.Errorf("recipestest: %v", err)
+		}
+	})
+	*c = Cluster{tb: tb, network: network}
 	names := map[string]string{}
 	for i := range n {
-		names[name(i)] = c.network.url(i)
+		names[name(i)] = c.network.URL(i)
 	}
 	own := func(cfg *server.Config) { cfg.NoFsync, cfg.ElectionTimeout, cfg.Cluster = true, clusterElection, names }
 	for i := range n {
@@ -94,7 +104,7 @@ func (c *Cluster) init(tb testing.TB, n int, opts []ServerOption, member func() 
 			tb.Fatalf("recipestest: member %d: %v", i, err)
 		}
 		c.ids = append(c.ids, status.Header.MemberId)
-		c.network.identify(i, status.Header.MemberId)
+		c.network.Identify(i, status.Header.MemberId)
 	}
 }
 
@@ -108,7 +118,7 @@ func (c *Cluster) reachable(i int, start startFunc) startFunc {
 			if err != nil {
 				return nil, err
 			}
-			c.network.listens(i, host)
+			c.network.Listens(i, host)
 			cfg.PeerURL = "http://" + host
 			s, err := start(ctx, cfg)
 			if err == nil || !strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) || attempt == portAttempts {
@@ -284,8 +294,8 @@ func (c *Cluster) move(ctx context.Context, from, to int) {
 // Cut cuts the i-th member off from the others, as by a network that swallows everything, until Mend. Clients reach it as before.
 func (c *Cluster) Cut(i int) {
 	for j := range c.members {
-		c.network.cut(i, j)
-		c.network.cut(j, i)
+		c.network.Cut(i, j)
+		c.network.Cut(j, i)
 	}
 }
 
@@ -293,7 +303,7 @@ func (c *Cluster) Cut(i int) {
 //
 // Renewals of leases that a follower passes on to its leader are told apart from others' only when nobody reaches the leader; so a
 // follower that is cut off goes on passing them on until it has noticed that it has no leader.
-func (c *Cluster) CutWay(from, to int) { c.network.cut(from, to) }
+func (c *Cluster) CutWay(from, to int) { c.network.Cut(from, to) }
 
 // Mend ends all cuts. Connections that were cut are reset.
-func (c *Cluster) Mend() { c.network.mend() }
+func (c *Cluster) Mend() { c.network.Mend() }

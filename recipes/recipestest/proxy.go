@@ -1,18 +1,12 @@
 package recipestest
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"io"
-	"net"
-	"net/url"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/internal/proxy"
 )
 
 // A Direction is one of the two in which bytes go.
@@ -20,9 +14,9 @@ type Direction int
 
 const (
 	// ToServer is the direction of what clients send.
-	ToServer Direction = iota
+	ToServer = Direction(proxy.ToServer)
 	// ToClient is the direction of what the server answers.
-	ToClient
+	ToClient = Direction(proxy.ToClient)
 )
 
 // A Symptom is what a client notices of a fault.
@@ -30,9 +24,9 @@ type Symptom int
 
 const (
 	// Silence is that nothing comes, as from a network that swallows everything. Only the client's own deadline ends it.
-	Silence Symptom = iota
+	Silence = Symptom(proxy.Silence)
 	// Reset is that the connection breaks, which the client hears at once.
-	Reset
+	Reset = Symptom(proxy.Reset)
 )
 
 // A Proxy stands between clients and a server, and passes every byte on until it is told otherwise. What it does to one direction it
@@ -41,46 +35,27 @@ const (
 //
 // No byte is lost or overtaken, except that Cut loses what is on the way.
 type Proxy struct {
-	tb       testing.TB
-	server   *url.URL
-	listener *net.TCPListener
-	ctx      context.Context // ends with the test
-	stop     context.CancelFunc
-	running  sync.WaitGroup
-	ways     [2]way // by Direction
-
-	mu     sync.Mutex
-	cut    bool
-	how    Symptom // while cut
-	closed bool
-	links  map[*link]struct{}
+	tb    testing.TB
+	proxy *proxy.Proxy
 }
 
 // NewProxy starts a proxy in front of the server at endpoint, a URL as Endpoint and Server.Endpoint give it, until the test ends.
 func NewProxy(tb testing.TB, endpoint string) *Proxy {
 	tb.Helper()
-	u, err := url.Parse(endpoint)
+	p, err := proxy.Listen(endpoint)
 	if err != nil {
 		tb.Fatalf("recipestest: %v", err)
 	}
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		tb.Fatalf("recipestest: %v", err)
-	}
-	p := &Proxy{tb: tb, server: u, listener: l, links: map[*link]struct{}{}}
-	p.ctx, p.stop = context.WithCancel(context.Background())
-	for i := range p.ways {
-		p.ways[i].changed = make(chan struct{})
-	}
-	p.running.Go(p.accept)
-	tb.Cleanup(p.close)
-	return p
+	tb.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			tb.Errorf("recipestest: %v", err)
+		}
+	})
+	return &Proxy{tb, p}
 }
 
 // URL is the address at which clients reach the server through the proxy.
-func (p *Proxy) URL() string {
-	return (&url.URL{Scheme: p.server.Scheme, Host: p.listener.Addr().String()}).String()
-}
+func (p *Proxy) URL() string { return p.proxy.URL() }
 
 // Client is a client of the server through the proxy, that is closed when the test ends. It sees all keys: for one that sees a part
 // of the shared server, hand the proxy to the function Client.
@@ -94,255 +69,26 @@ func (p *Proxy) set(cfg *clientv3.Config) { cfg.Endpoints = []string{p.URL()} }
 
 // Cut resets all connections, with all that is on the way in them. New ones are reset at once too (Reset), or made and then left
 // without an answer (Silence), until Mend.
-func (p *Proxy) Cut(how Symptom) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.cut, p.how = true, how
-	p.resetAll()
-}
+func (p *Proxy) Cut(how Symptom) { p.proxy.Cut(proxy.Symptom(how)) }
 
 // Mend ends a Cut: whoever connects now gets through. Connections that were left without an answer are reset.
 //
 // A client of etcd's that found nobody waits before it tries again, a second at first and then ever longer;
 // client.ActiveConnection().ResetConnectBackoff() makes it try at once.
-func (p *Proxy) Mend() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.cut && p.how == Silence {
-		p.resetAll()
-	}
-	p.cut = false
-}
+func (p *Proxy) Mend() { p.proxy.Mend() }
 
 // Hold keeps what is sent in a direction from now on, the end of a connection included, until Release. What the proxy has already
 // read may still go out.
-func (p *Proxy) Hold(dir Direction) { p.ways[dir].change(func(w *way) { w.held = true }) }
+func (p *Proxy) Hold(dir Direction) { p.proxy.Hold(proxy.Direction(dir)) }
 
 // Release lets through what Hold has kept, in order, and all that follows.
 //
 // A request that its sender has cancelled meanwhile arrives together with its cancellation, and etcd applies it or not: to have it
 // applied for certain, see Faults.LateRequest.
-func (p *Proxy) Release(dir Direction) { p.ways[dir].change(func(w *way) { w.held = false }) }
+func (p *Proxy) Release(dir Direction) { p.proxy.Release(proxy.Direction(dir)) }
 
 // Delay has bytes of a direction arrive d after they were sent, those on the way included; 0 ends that.
-func (p *Proxy) Delay(dir Direction, d time.Duration) {
-	p.ways[dir].change(func(w *way) { w.delay = d })
-}
+func (p *Proxy) Delay(dir Direction, d time.Duration) { p.proxy.Delay(proxy.Direction(dir), d) }
 
 // Kept is how many bytes of a direction the proxy has read and not yet passed on.
-func (p *Proxy) Kept(dir Direction) int { return int(p.ways[dir].kept.Load()) }
-
-func (p *Proxy) accept() {
-	for {
-		c, err := p.listener.AcceptTCP()
-		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				p.tb.Errorf("recipestest: proxy: %v", err)
-			}
-			return
-		}
-		l := &link{client: c, done: make(chan struct{})}
-		if p.enter(l) {
-			p.running.Go(func() { p.serve(l) })
-		}
-	}
-}
-
-// enter takes a new connection in, and tells whether it is to be served.
-func (p *Proxy) enter(l *link) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || p.cut && p.how == Reset {
-		l.reset()
-		return false
-	}
-	p.links[l] = struct{}{}
-	return !p.cut
-}
-
-// serve connects l to the server, and stays until both directions have ended.
-func (p *Proxy) serve(l *link) {
-	defer p.leave(l)
-	var d net.Dialer
-	c, err := d.DialContext(p.ctx, "tcp", p.server.Host)
-	if err != nil {
-		l.reset()
-		return
-	}
-	server, ok := c.(*net.TCPConn)
-	if !ok || !l.connect(server) {
-		_ = c.Close()
-		return
-	}
-	var both sync.WaitGroup
-	both.Go(func() { p.ways[ToServer].carry(l, l.client, server) })
-	both.Go(func() { p.ways[ToClient].carry(l, server, l.client) })
-	both.Wait()
-	l.close()
-}
-
-func (p *Proxy) leave(l *link) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.links, l)
-}
-
-// resetAll is called with mu.
-func (p *Proxy) resetAll() {
-	for l := range p.links {
-		l.reset()
-		delete(p.links, l)
-	}
-}
-
-func (p *Proxy) close() {
-	p.stop()
-	_ = p.listener.Close()
-	p.mu.Lock()
-	p.closed = true
-	p.resetAll()
-	p.mu.Unlock()
-	p.running.Wait()
-}
-
-// A link is a connection of a client and the one to the server that continues it.
-type link struct {
-	client *net.TCPConn
-
-	mu     sync.Mutex
-	server *net.TCPConn // nil until it is connected
-	ended  bool
-	done   chan struct{}
-}
-
-// connect is false if the link was reset meanwhile.
-func (l *link) connect(server *net.TCPConn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended {
-		return false
-	}
-	l.server = server
-	return true
-}
-
-// reset ends both connections with a TCP reset.
-func (l *link) reset() { l.end(true) }
-
-// close ends both connections with all that was written to them.
-func (l *link) close() { l.end(false) }
-
-func (l *link) end(reset bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended {
-		return
-	}
-	l.ended = true
-	close(l.done)
-	for _, c := range []*net.TCPConn{l.client, l.server} {
-		if c == nil {
-			continue
-		}
-		if reset {
-			_ = c.SetLinger(0)
-		}
-		_ = c.Close()
-	}
-}
-
-// A way is one direction of all connections.
-type way struct {
-	kept atomic.Int64
-
-	mu      sync.Mutex
-	held    bool
-	delay   time.Duration
-	changed chan struct{} // closed, and made anew, at each change
-}
-
-func (w *way) change(f func(*way)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	f(w)
-	close(w.changed)
-	w.changed = make(chan struct{})
-}
-
-// await returns when what was sent at the given time may go on, or false if done is closed first.
-func (w *way) await(sent time.Time, done <-chan struct{}) bool {
-	for {
-		w.mu.Lock()
-		held, delay, changed := w.held, w.delay, w.changed
-		w.mu.Unlock()
-		var due <-chan time.Time // never, while it is held
-		if !held {
-			left := time.Until(sent.Add(delay))
-			if left <= 0 {
-				return true
-			}
-			due = time.After(left)
-		}
-		select {
-		case <-due:
-		case <-changed:
-		case <-done:
-			return false
-		}
-	}
-}
-
-const (
-	readSize    = 32 << 10
-	queueLength = 128 // reads in a connection's queue; then its sender has to wait, as with any network
-)
-
-// A chunk is what was read at once. None are the end.
-type chunk struct {
-	sent  time.Time
-	bytes []byte
-}
-
-// carry passes on what comes from src to dst, until src's end has been passed on, or the link was reset.
-func (w *way) carry(l *link, src io.Reader, dst *net.TCPConn) {
-	queue := make(chan chunk, queueLength)
-	var reader sync.WaitGroup
-	defer reader.Wait()
-	reader.Go(func() { w.read(l, src, queue) })
-	gone := false // the receiver is; then the sender goes on until it notices
-	for c := range queue {
-		if !gone && w.await(c.sent, l.done) {
-			if len(c.bytes) == 0 {
-				_ = dst.CloseWrite()
-			} else if _, err := dst.Write(c.bytes); err != nil {
-				gone = true
-			}
-		}
-		w.kept.Add(-int64(len(c.bytes)))
-	}
-}
-
-// read queues what comes from src, and closes the queue after its end.
-func (w *way) read(l *link, src io.Reader, queue chan<- chunk) {
-	defer close(queue)
-	buf := make([]byte, readSize)
-	for {
-		n, err := src.Read(buf)
-		if n > 0 {
-			w.kept.Add(int64(n))
-			select {
-			case queue <- chunk{time.Now(), bytes.Clone(buf[:n])}:
-			case <-l.done:
-				w.kept.Add(-int64(n))
-				return
-			}
-		}
-		if err != nil {
-			select {
-			case queue <- chunk{sent: time.Now()}:
-			case <-l.done:
-			}
-			return
-		}
-	}
-}
+func (p *Proxy) Kept(dir Direction) int { return p.proxy.Kept(proxy.Direction(dir)) }

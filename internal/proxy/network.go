@@ -1,4 +1,4 @@
-package recipestest
+package proxy
 
 import (
 	"bufio"
@@ -10,14 +10,13 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"testing"
 )
 
-// A network is what the members of a cluster reach each other through: an address for each of them, where connections of the others are
+// A Network is what the members of a cluster reach each other through: an address for each of them, where connections of the others are
 // passed on to it. It tells by the first request on a connection who opened it.
-type network struct {
-	tb      testing.TB
-	ctx     context.Context // ends with the test
+type Network struct {
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
 	running sync.WaitGroup
 	gates   []*net.TCPListener
 
@@ -26,6 +25,7 @@ type network struct {
 	ids    []string // as they name themselves in requests
 	cuts   [][]bool // from, to
 	closed bool
+	failed error // why it takes no more connections, if that isn't Close's doing
 	wires  map[*wire]struct{}
 }
 
@@ -38,55 +38,49 @@ type wire struct {
 	cut  bool   // bytes are kept, or were
 }
 
-func newNetwork(tb testing.TB, n int) *network {
-	tb.Helper()
-	all := &network{tb: tb, hosts: make([]string, n), ids: make([]string, n), wires: map[*wire]struct{}{}}
-	var stop context.CancelFunc
-	all.ctx, stop = context.WithCancel(context.Background())
-	tb.Cleanup(func() {
-		stop()
-		all.close()
-	})
+// ListenNetwork starts one for n members, on free ports of loopback. Close ends it.
+func ListenNetwork(n int) (*Network, error) {
+	all := &Network{hosts: make([]string, n), ids: make([]string, n), wires: map[*wire]struct{}{}}
+	all.ctx, all.stop = context.WithCancel(context.Background())
 	for i := range n {
 		all.cuts = append(all.cuts, make([]bool, n))
-		all.open(i)
-	}
-	return all
-}
-
-func (n *network) open(i int) {
-	n.tb.Helper()
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		n.tb.Fatalf("recipestest: %v", err)
-	}
-	n.gates = append(n.gates, l)
-	n.running.Go(func() {
-		for {
-			c, err := l.AcceptTCP()
-			if err != nil {
-				if !errors.Is(err, net.ErrClosed) {
-					n.tb.Errorf("recipestest: network: %v", err)
-				}
-				return
-			}
-			n.running.Go(func() { n.serve(c, i) })
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("network: %w", err), all.Close())
 		}
-	})
+		all.gates = append(all.gates, l)
+		all.running.Go(func() { all.accept(l, i) })
+	}
+	return all, nil
 }
 
-// url is where the others reach the i-th member.
-func (n *network) url(i int) string { return "http://" + n.gates[i].Addr().String() }
+func (n *Network) accept(l *net.TCPListener, to int) {
+	for {
+		c, err := l.AcceptTCP()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				n.mu.Lock()
+				n.failed = fmt.Errorf("network: %w", err)
+				n.mu.Unlock()
+			}
+			return
+		}
+		n.running.Go(func() { n.serve(c, to) })
+	}
+}
 
-// listens tells where the i-th member is from now on.
-func (n *network) listens(i int, host string) {
+// URL is where the others reach the i-th member.
+func (n *Network) URL(i int) string { return "http://" + n.gates[i].Addr().String() }
+
+// Listens tells where the i-th member is from now on.
+func (n *Network) Listens(i int, host string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.hosts[i] = host
 }
 
-// identify tells how the i-th member names itself.
-func (n *network) identify(i int, id uint64) {
+// Identify tells how the i-th member names itself.
+func (n *Network) Identify(i int, id uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.ids[i] = fmt.Sprintf("%x", id)
@@ -94,7 +88,7 @@ func (n *network) identify(i int, id uint64) {
 }
 
 // serve passes on what comes on c, until both sides have ended.
-func (n *network) serve(c *net.TCPConn, to int) {
+func (n *Network) serve(c *net.TCPConn, to int) {
 	w := &wire{link: link{client: c, done: make(chan struct{})}, to: to}
 	for i := range w.ways {
 		w.ways[i].changed = make(chan struct{})
@@ -146,7 +140,7 @@ func opener(r *bufio.Reader) (string, error) {
 	}
 }
 
-func (n *network) enter(w *wire) bool {
+func (n *Network) enter(w *wire) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -158,7 +152,7 @@ func (n *network) enter(w *wire) bool {
 }
 
 // known takes down who opened w, and returns where it goes.
-func (n *network) known(w *wire, from string) (host string) {
+func (n *Network) known(w *wire, from string) (host string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w.from = from
@@ -166,22 +160,22 @@ func (n *network) known(w *wire, from string) (host string) {
 	return n.hosts[w.to]
 }
 
-func (n *network) leave(w *wire) {
+func (n *Network) leave(w *wire) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.wires, w)
 }
 
-// cut keeps what from sends to to.
-func (n *network) cut(from, to int) {
+// Cut keeps what from sends to to.
+func (n *Network) Cut(from, to int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cuts[from][to] = from != to
 	n.apply()
 }
 
-// mend resets whatever was cut, so that nothing old arrives, and lets all others be.
-func (n *network) mend() {
+// Mend resets whatever was cut, so that nothing old arrives, and lets all others be.
+func (n *Network) Mend() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, row := range n.cuts {
@@ -196,13 +190,13 @@ func (n *network) mend() {
 }
 
 // apply is called with mu.
-func (n *network) apply() {
+func (n *Network) apply() {
 	for w := range n.wires {
 		n.applyTo(w)
 	}
 }
 
-func (n *network) applyTo(w *wire) {
+func (n *Network) applyTo(w *wire) {
 	there, back := n.isCut(w)
 	w.ways[ToServer].change(func(w *way) { w.held = there })
 	w.ways[ToClient].change(func(w *way) { w.held = back })
@@ -211,7 +205,7 @@ func (n *network) applyTo(w *wire) {
 
 // isCut says whether what w's opener sends is kept, and what it is sent. Of a wire whose opener is unknown that is so if it is so for
 // everybody.
-func (n *network) isCut(w *wire) (there, back bool) {
+func (n *Network) isCut(w *wire) (there, back bool) {
 	if from := slices.Index(n.ids, w.from); from >= 0 && w.from != "" {
 		return n.cuts[from][w.to], n.cuts[w.to][from]
 	}
@@ -224,7 +218,10 @@ func (n *network) isCut(w *wire) (there, back bool) {
 	return there, back
 }
 
-func (n *network) close() {
+// Close resets all connections, and returns when nothing of the network is left: an error if it had stopped to take connections
+// before. Twice is the same as once.
+func (n *Network) Close() error {
+	n.stop()
 	for _, l := range n.gates {
 		_ = l.Close()
 	}
@@ -235,4 +232,5 @@ func (n *network) close() {
 	}
 	n.mu.Unlock()
 	n.running.Wait()
+	return n.failed
 }

@@ -1,0 +1,122 @@
+// Package check finds out whether a run kept its promises.
+//
+// The first judge is the order of etcd's revisions, which is exact and needs no search: whoever wrote as the holder must have been
+// the holder at that revision. The second is a model of a fenced mutex and a search for an order that explains all answers
+// (porcupine), which knows nothing of revisions. What no order can show, beliefs and deadlines, is checked on the clock.
+//
+// # The rules
+//
+//	M1  a guarded write that was accepted lies within its holder's ownership, in the order of revisions; and the store's gate never goes back
+//	M2  the tokens of successive holders rise
+//	M3  nothing but its own release, the end of its lease, or an operator ends a hold
+//	M4  whoever is told that it acquired was at the head, with that token
+//	M5  nobody believes that it holds what etcd has given away, so no two do at a time; after an operator's breach it may for a second
+//	M6  a loss is for ever
+//	L1  an entry never comes back
+//	D1  what clients were told of their writes is so
+//	D2  revisions rise
+//	V1  within a TTL and 5 s after the faults' end whoever waits gets on
+//	V2  no call outlives its ctx by more than 250 ms, and the cleanup timeout if it cleans up
+//	V3  a dead holder's lock passes on within a TTL and 2 s, if nothing else is wrong
+//	X1  nothing is left when all have closed
+//	P   some order of the answers is one of a fenced lock
+package check
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-dev/stile/internal/chaos/history"
+)
+
+// A Violation is a promise that was not kept.
+type Violation struct {
+	Rule string       // M1, V2, …
+	Name string       // of the lock, if it is about one
+	At   history.Time // where in the run to look
+	Text string
+}
+
+func (v Violation) String() string {
+	if v.Name == "" {
+		return v.Rule + ": " + v.Text
+	}
+	return fmt.Sprintf("%s: lock %q: %s", v.Rule, v.Name, v.Text)
+}
+
+// A Figure is the largest of some durations.
+type Figure struct {
+	Max  time.Duration
+	Seen int // how many there were
+}
+
+// Note takes one more.
+func (f *Figure) Note(d time.Duration) {
+	if f.Seen == 0 || d > f.Max {
+		f.Max = d
+	}
+	f.Seen++
+}
+
+// Join takes those of g.
+func (f *Figure) Join(g Figure) {
+	if g.Seen > 0 && (f.Seen == 0 || g.Max > f.Max) {
+		f.Max = g.Max
+	}
+	f.Seen += g.Seen
+}
+
+// A Verdict is what was found.
+type Verdict struct {
+	Violations []Violation
+	Ops        map[string]int // of each kind, that were OK
+	Unknown    int            // operations without an answer
+	Resolved   int            // those of them that the events explain
+	Stale      int            // writes that the store's gate refused
+	Events     int
+
+	// How long before etcd ended a hold its holder stopped to believe: the shortest such time, as a negative belief after the loss.
+	AfterLoss   Figure
+	AfterBreach Figure // belief after an operator took the lock away
+	Overrun     Figure // of a call beyond its ctx
+	CleanupOver Figure // of a call that cleans up beyond its ctx
+	HandOver    Figure // from a holder's death until somebody else held
+
+	draw func(path, name string) error
+}
+
+// Draw writes, to the file at path, a page that shows what the clients were told about one lock, and where no order explains it.
+func (v *Verdict) Draw(path, name string) error { return v.draw(path, name) }
+
+func (v *Verdict) violate(rule, name string, at history.Time, format string, args ...any) {
+	v.Violations = append(v.Violations, Violation{rule, name, at, fmt.Sprintf(format, args...)})
+}
+
+// Locks judges a run whose clients used locks of a recipe that stands in line, under prefix (of keys).
+func Locks(h *history.History, layout Layout) *Verdict {
+	v := &Verdict{Ops: map[string]int{}, Events: len(h.Events)}
+	for _, op := range h.Ops {
+		switch op.Result {
+		case history.OK:
+			v.Ops[op.Kind]++
+		case history.Unknown:
+			v.Unknown++
+		}
+	}
+	o := newOracle(h, layout, v)
+	o.replay()
+	o.answers()
+	o.writes()
+	o.beliefs()
+	o.releases()
+	o.stored()
+	o.deadlines()
+	o.handOvers()
+	o.progress()
+	o.leftovers()
+	o.linearizable()
+	v.draw = o.draw
+	slices.SortStableFunc(v.Violations, func(a, b Violation) int { return int(a.At - b.At) })
+	return v
+}

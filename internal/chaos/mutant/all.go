@@ -1,0 +1,107 @@
+package mutant
+
+const (
+	keepDir = "recipes/internal/keep/"
+	lineDir = "recipes/internal/line/"
+	lockDir = "recipes/lock/"
+)
+
+// All are the mutants there are.
+var All = []Mutant{
+	{Name: "trust counts from the answer", Edits: []Edit{{
+		keepDir + "lease.go",
+		"l.until = max(l.until, sent.boot+ttl-l.keeper.cfg.Margin)",
+		"l.until = max(l.until, at.boot+ttl)",
+	}}},
+	{Name: "own entry not looked at after the wait", Edits: []Edit{
+		{lineDir + "wait.go", "case ev.Kv.ModRevision <= e.rev:", "case true:"},
+		{lineDir + "wait.go", "if own == nil || own.ModRevision != e.rev {", "if false {"},
+		{lineDir + "search.go", "if kv == nil || kv.ModRevision != e.rev {", "if false {"},
+	}},
+	{Name: "release by name", Edits: []Edit{{
+		lineDir + "leave.go",
+		"own := []clientv3.Cmp{e.Key().Is()}",
+		"var own []clientv3.Cmp",
+	}}},
+	{Name: "one id for all acquisitions of a session", Edits: []Edit{
+		{lineDir + "join.go", "\"github.com/google/uuid\"\n", "\n"},
+		{lineDir + "join.go", "id: uuid.NewString()", "id: fmt.Sprintf(\"%x\", int64(lease.ID()))"},
+	}},
+	{Name: "guard by the create revision", Edits: []Edit{{
+		keepDir + "watch.go",
+		"clientv3.Compare(clientv3.ModRevision(k.Name), \"=\", k.Rev)",
+		"clientv3.Compare(clientv3.CreateRevision(k.Name), \"=\", k.Rev)",
+	}}},
+	{Name: "waiter trusts the watch alone", Edits: []Edit{{
+		lineDir + "wait.go",
+		"if left, err := e.look(ctx, one(resp, 0), one(resp, 1)); left || err != nil {",
+		"if _ = resp; false {",
+	}}},
+	{Name: "watchdog in the goroutine that renews", Edits: []Edit{
+		{keepDir + "lease.go", "	l.keeper.spawn(l.watchdog)\n", ""},
+		{keepDir + "renew.go", "switch err := l.renewOnce(l.ctx); {", "l.inspect()\n		switch err := l.renewOnce(l.ctx); {"},
+		{keepDir + "renew.go", "min(requestTimeout, l.granted()/(2*renewals))", "requestTimeout"},
+	}},
+	{Name: "cleaning up without bounds", Edits: []Edit{{
+		keepDir + "request.go",
+		"time.AfterFunc(k.cfg.Cleanup,",
+		"time.AfterFunc(time.Hour,",
+	}}},
+	{Name: "token from the last answer", Edits: []Edit{
+		{lockDir + "lock.go", "fencing.FromRevision(key.Rev)", "fencing.FromRevision(latest(ctx, c, key))"},
+		{lockDir + "lock.go", "// take makes", `func latest(ctx context.Context, c *calls.Call, key keep.Key) int64 {
+	resp, err := c.Keeper.Get(ctx, key.Name)
+	if err != nil {
+		return key.Rev
+	}
+	return resp.Header.Revision
+}
+
+// take makes`},
+	}},
+	{Name: "acquired anew in silence after a loss", Edits: []Edit{{
+		lockDir + "lock.go",
+		"	return &Held{h}, nil\n",
+		`	held := &Held{h}
+	go func() {
+		for err == nil {
+			<-h.Context().Done()
+			if !errors.Is(context.Cause(h.Context()), session.ErrLost) {
+				return
+			}
+			if h, err = calls.Hand(context.WithoutCancel(ctx), s, kind, name, get); err == nil {
+				held.Hold = h
+			}
+		}
+	}()
+	return held, nil
+`,
+	}}},
+	{Name: "a loss that is taken back", Edits: []Edit{
+		{keepDir + "lease.go", "	if left <= 0 {\n", "	if false {\n"},
+		{keepDir + "lease.go", "if !late && sent.jumped(at)", "if sent.jumped(at)"},
+		{keepDir + "lease.go", "	if late {\n", "	if late && false {\n"},
+		{keepDir + "hold.go", "	if errors.Is(err, ErrLost) {\n		h.lease.lose(err)\n", "	if false {\n		h.lease.lose(err)\n"},
+		{keepDir + "renew.go", "if why := l.outlived(sent); why != nil {", "if why := l.outlived(sent); why != nil && false {"},
+	}},
+	{Name: "a join without an answer is not made void", Edits: []Edit{{
+		lineDir + "join.go",
+		"void := clientv3.OpPut(ln.voided(e.id), \"\", clientv3.WithLease(e.lease.ID()))",
+		"void := clientv3.OpGet(ln.voided(e.id))",
+	}}},
+	{Name: "gone is taken for passed", Edits: []Edit{{
+		lineDir + "wait.go",
+		"if m.State == passed {",
+		"if m.State == passed || m.State == gone {",
+	}}},
+	{Name: "tail removed although the predecessor is unknown", Edits: []Edit{{
+		lineDir + "leave.go",
+		"return e.ifLast([]clientv3.Op{left}, []clientv3.Op{left})",
+		"return e.ifLast([]clientv3.Op{clientv3.OpDelete(e.line.tail()), clientv3.OpDelete(e.key())}, []clientv3.Op{left})",
+	}}},
+	{Name: "a deleted predecessor is taken for one that passed", Edits: []Edit{{
+		lineDir + "wait.go",
+		"	if kv == nil {\n		return\n	}\n",
+		"	if kv == nil {\n		e.head = true\n		return\n	}\n",
+	}}},
+}
