@@ -35,7 +35,7 @@ func lostAnswersOfRelease() map[string]func(*answers.Case) {
 			held := s.gets(s.session)
 			got, _ := s.waiter()
 			release(s, held)
-			next := <-got
+			next := s.next(got)
 			s.Reach(answers.Got)
 			s.holds(next)
 			s.release(next)
@@ -45,7 +45,7 @@ func lostAnswersOfRelease() map[string]func(*answers.Case) {
 			held := s.succeeds()
 			got, _ := s.waiter()
 			release(s, held)
-			next := <-got
+			next := s.next(got)
 			s.Reach(answers.Got)
 			s.holds(next)
 			s.release(next)
@@ -68,11 +68,7 @@ func (s *subject) succeeds() *lock.Held {
 	}()
 	s.waiters(1)
 	s.release(first)
-	held := <-got
-	if held == nil {
-		s.FailNow()
-	}
-	return held
+	return s.next(got)
 }
 
 // lostAnswersOfTxn: it is sent once. What arrives later is decided by whether the lock is still held then.
@@ -155,7 +151,7 @@ func lostAnswersOfClose() map[string]func(*answers.Case) {
 			got, _ := s.waiter()
 			s.Call(func(ctx context.Context) { closed(s, s.session.Close(ctx)) })
 			ended(s, held)
-			next := <-got
+			next := s.next(got)
 			s.holds(next)
 			s.release(next)
 			s.end()

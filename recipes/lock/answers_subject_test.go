@@ -115,6 +115,21 @@ func (s *subject) waiter() (got <-chan *lock.Held, giveUp func()) {
 	return c, func() { cancel(); <-c }
 }
 
+// next is what a waiter gets.
+func (s *subject) next(got <-chan *lock.Held) *lock.Held {
+	s.Helper()
+	select {
+	case held := <-got:
+		if held != nil {
+			return held
+		}
+		s.Fatal("the waiter did not get the lock")
+	case <-time.After(patience):
+		s.Fatal("the waiter never gets the lock")
+	}
+	return nil
+}
+
 func (s *subject) waiters(n int) {
 	s.Helper()
 	s.Eventually("the right number of waiters", func() bool { return len(s.state().Waiters) == n })

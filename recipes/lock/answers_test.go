@@ -158,7 +158,7 @@ func lostAnswersOfGivingUp() map[string]func(*answers.Case) {
 			s.Reach(answers.Got)
 			s.holds(first)
 			s.release(first)
-			held := <-next
+			held := s.next(next)
 			s.holds(held)
 			s.release(held)
 			s.end()
