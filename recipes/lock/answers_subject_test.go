@@ -79,19 +79,36 @@ func (s *subject) sends(n int) {
 	})
 }
 
+// pauses waits until the call has sent nothing for a while, or returned: then it waits for others, or for a deadline.
+func (s *subject) pauses() {
+	s.Helper()
+	sent, since := s.Requests(), time.Now()
+	s.Eventually("the call waits", func() bool {
+		if now := s.Requests(); now != sent {
+			sent, since = now, time.Now()
+		}
+		select {
+		case <-s.returned:
+			return true
+		default:
+			return time.Since(since) > 50*time.Millisecond
+		}
+	})
+}
+
 // tries is TryAcquire by somebody whose answers are not lost, however busy the machine is.
-func (s *subject) tries(session *session.Session) (held *lock.Held, err error) {
+func (s *subject) tries(by *session.Session) (held *lock.Held, err error) {
 	s.Helper()
 	s.Eventually("an answer", func() bool {
-		held, err = lock.TryAcquire(s.Context(), session, "x")
-		return !errors.Is(err, context.DeadlineExceeded)
+		held, err = lock.TryAcquire(s.Context(), by, "x")
+		return !errors.Is(err, session.ErrUnavailable)
 	})
 	return held, err
 }
 
-func (s *subject) gets(session *session.Session) *lock.Held {
+func (s *subject) gets(by *session.Session) *lock.Held {
 	s.Helper()
-	held, err := s.tries(session)
+	held, err := s.tries(by)
 	if err != nil {
 		s.Fatalf("TryAcquire = %v, want the lock, which is free", err)
 	}
@@ -140,7 +157,7 @@ func (s *subject) state() (st lock.State) {
 	s.Eventually("an answer", func() (ok bool) {
 		var err error
 		st, err = lock.Inspect(s.Context(), s.Others, "x")
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		if err != nil && !errors.Is(err, session.ErrUnavailable) {
 			s.Fatal(err)
 		}
 		return err == nil
@@ -230,7 +247,7 @@ func (s *subject) excused(err error) {
 	case s.Form.Run == 0:
 		s.Errorf("%v, and nothing was lost", err)
 	case s.Form.Hurried && errors.Is(err, context.Canceled):
-	case s.bounded && silent && errors.Is(err, context.DeadlineExceeded):
+	case s.bounded && silent && errors.Is(err, session.ErrUnavailable):
 	default:
 		s.Errorf("it failed with %v", err)
 	}

@@ -88,7 +88,7 @@ func started(c *answers.Case, err error) bool {
 	case err == nil:
 		return true
 	case c.Form.Hurried && errors.Is(err, context.Canceled):
-	case c.Form.Symptom == recipestest.Silence && c.Form.Run > 0 && errors.Is(err, context.DeadlineExceeded):
+	case c.Form.Symptom == recipestest.Silence && c.Form.Run > 0 && errors.Is(err, session.ErrUnavailable):
 	default:
 		c.Errorf("opening a lease: %v", err)
 	}
