@@ -16,7 +16,7 @@ import (
 
 // How many cases run at one time: they mostly wait, some for a deadline of 5 s.
 const (
-	atOnce     = 8
+	atOnce     = 16
 	slowAtOnce = 64
 )
 
