@@ -22,6 +22,7 @@ type subject struct {
 	bounded  bool          // the call gives up by itself when etcd has not answered for 5 s
 	unsure   bool          // Close may not know what etcd has done: the call opens the lease, or is Close
 	last     func()        // looks at what there is in the end
+	names    []string      // of the locks that the call is about
 	returned chan struct{} // closed when the call has
 }
 
@@ -39,7 +40,7 @@ func withSessions(play func(s *subject)) func(*answers.Case) {
 func newSubject(c *answers.Case) *subject {
 	c.Helper()
 	return &subject{
-		Case: c, returned: make(chan struct{}), session: unopened(c, c.Client, session.CleanupTimeout(2*time.Second)),
+		Case: c, returned: make(chan struct{}), names: []string{"x"}, session: unopened(c, c.Client, session.CleanupTimeout(2*time.Second)),
 		rival: unopened(c, c.Others, session.CleanupTimeout(patience), session.Labels(map[string]string{"who": "rival"})),
 	}
 }
@@ -152,11 +153,13 @@ func (s *subject) waiters(n int) {
 	s.Eventually("the right number of waiters", func() bool { return len(s.state().Waiters) == n })
 }
 
-func (s *subject) state() (st lock.State) {
+func (s *subject) state() lock.State { s.Helper(); return s.stateOf("x") }
+
+func (s *subject) stateOf(name string) (st lock.State) {
 	s.Helper()
 	s.Eventually("an answer", func() (ok bool) {
 		var err error
-		st, err = lock.Inspect(s.Context(), s.Others, "x")
+		st, err = lock.Inspect(s.Context(), s.Others, name)
 		if err != nil && !errors.Is(err, session.ErrUnavailable) {
 			s.Fatal(err)
 		}
@@ -261,11 +264,16 @@ func (s *subject) end() {
 	s.Calm()
 	s.Reach(answers.Released)
 	s.free()
-	next := s.gets(s.rival)
+	next, err := lock.AcquireAll(s.Context(), s.rival, s.names...)
+	if err != nil {
+		s.Fatalf("a rival's AcquireAll = %v", err)
+	}
 	s.Reach(answers.Taken)
 	s.holds(next)
-	if st := s.state(); len(st.Waiters) > 0 {
-		s.Errorf("%+v stand in line", st.Waiters)
+	for _, name := range s.names {
+		if st := s.stateOf(name); len(st.Waiters) > 0 {
+			s.Errorf("%+v stand in line", st.Waiters)
+		}
 	}
 	s.release(next)
 	if err := s.session.Close(s.Context()); err != nil && !(s.unsure && errors.Is(err, session.ErrUnknownOutcome)) {
@@ -280,14 +288,16 @@ func (s *subject) end() {
 // free waits until nobody stands in line.
 func (s *subject) free() {
 	s.Helper()
-	s.Eventually("nobody stands in line", func() bool { return s.state().Holder == nil })
+	s.Eventually("nobody stands in line", func() bool {
+		return !slices.ContainsFunc(s.names, func(name string) bool { return s.stateOf(name).Holder != nil })
+	})
 }
 
 // closed: both sessions are.
 func (s *subject) closed() {
 	s.Helper()
 	s.Reach(answers.Closed)
-	s.state() // sweeps a tail that names nobody
+	s.free() // sweeps a tail that names nobody
 	if s.last != nil {
 		s.last()
 	}

@@ -17,7 +17,7 @@ func TestLostAnswers(t *testing.T) {
 	all := map[string]func(*answers.Case){}
 	for what, scenarios := range map[string]map[string]func(*answers.Case){
 		"Acquire": lostAnswersOfAcquire(), "TryAcquire": lostAnswersOfTryAcquire(), "giving up": lostAnswersOfGivingUp(), "Do": lostAnswersOfDo(),
-		"Release": lostAnswersOfRelease(), "Txn": lostAnswersOfTxn(), "Close": lostAnswersOfClose(), "Inspect": lostAnswersOfInspect(),
+		"AcquireAll": lostAnswersOfAcquireAll(), "Release": lostAnswersOfRelease(), "Txn": lostAnswersOfTxn(), "Close": lostAnswersOfClose(), "Inspect": lostAnswersOfInspect(),
 	} {
 		for name, scenario := range scenarios {
 			all[what+", "+name] = scenario
@@ -82,6 +82,67 @@ func lostAnswersOfAcquire() map[string]func(*answers.Case) {
 	}
 }
 
+// lostAnswersOfAcquireAll: x and y at once.
+func lostAnswersOfAcquireAll() map[string]func(*answers.Case) {
+	all := func(ctx context.Context, by *session.Session, _ string) (*lock.Held, error) {
+		return lock.AcquireAll(ctx, by, "x", "y")
+	}
+	// with is a case in which somebody else has locks at first.
+	with := func(play func(s *subject)) func(*answers.Case) {
+		return withSessions(func(s *subject) {
+			s.names = []string{"x", "y"}
+			play(s)
+		})
+	}
+	other := func(s *subject, name string) *lock.Held {
+		s.Helper()
+		held, err := lock.Acquire(s.Context(), s.rival, name)
+		if err != nil {
+			s.Fatal(err)
+		}
+		return held
+	}
+	return map[string]func(*answers.Case){
+		"free": with(func(s *subject) { s.acquire(all, func() {}) }),
+		"the first held": with(func(s *subject) {
+			first := other(s, "x")
+			s.acquire(all, func() {
+				s.sends(2)
+				s.release(first)
+			})
+		}),
+		"both held": with(func(s *subject) {
+			x, y := other(s, "x"), other(s, "y")
+			s.acquire(all, func() {
+				s.sends(2)
+				s.release(x)
+				s.sends(3)
+				s.release(y)
+			})
+		}),
+		"given up": with(func(s *subject) {
+			x := other(s, "y")
+			s.giveUp(all, func() {})
+			s.Eventually("nobody waits", func() bool { return len(s.stateOf("y").Waiters) == 0 && s.state().Holder == nil })
+			s.Reach(answers.Got)
+			s.release(x)
+			s.end()
+		}),
+		"released": with(func(s *subject) {
+			held, err := all(s.Context(), s.session, "")
+			if err != nil {
+				s.Fatal(err)
+			}
+			s.Call(func(ctx context.Context) { err = held.Release(ctx) })
+			if err != nil && !(errors.Is(err, session.ErrUnknownOutcome) && s.Form.Hurried) {
+				s.Errorf("Release = %v", err)
+			}
+			s.Reach(answers.Got)
+			s.end()
+		}),
+	}
+}
+
 func lostAnswersOfTryAcquire() map[string]func(*answers.Case) {
 	refused := func(s *subject, first *lock.Held) {
 		s.bounded = true
@@ -124,27 +185,10 @@ func lostAnswersOfTryAcquire() map[string]func(*answers.Case) {
 }
 
 func lostAnswersOfGivingUp() map[string]func(*answers.Case) {
-	// giveUp acquires, and gives up once it stands in line and meanwhile is over.
-	giveUp := func(s *subject, meanwhile func()) {
-		s.Call(func(ctx context.Context) {
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			go func() {
-				defer close(s.returned)
-				if _, err := lock.Acquire(ctx, s.session, "x"); !errors.Is(err, context.Canceled) {
-					s.Errorf("Acquire = %v, want context.Canceled", err)
-				}
-			}()
-			s.sends(2)
-			meanwhile()
-			cancel()
-			<-s.returned
-		})
-	}
 	return map[string]func(*answers.Case){
 		"last": withSessions(func(s *subject) {
 			first := s.gets(s.rival)
-			giveUp(s, func() {})
+			s.giveUp(lock.Acquire, func() {})
 			s.waiters(0)
 			s.Reach(answers.Got)
 			s.holds(first)
@@ -154,7 +198,7 @@ func lostAnswersOfGivingUp() map[string]func(*answers.Case) {
 		"somebody behind": withSessions(func(s *subject) {
 			first := s.gets(s.rival)
 			var next <-chan *lock.Held
-			giveUp(s, func() { next, _ = s.waiter() })
+			s.giveUp(lock.Acquire, func() { next, _ = s.waiter() })
 			s.waiters(1)
 			s.Reach(answers.Got)
 			s.holds(first)
@@ -165,6 +209,25 @@ func lostAnswersOfGivingUp() map[string]func(*answers.Case) {
 			s.end()
 		}),
 	}
+}
+
+// giveUp acquires, and gives up once it stands in line and meanwhile is over.
+func (s *subject) giveUp(get func(context.Context, *session.Session, string) (*lock.Held, error), meanwhile func()) {
+	s.Helper()
+	s.Call(func(ctx context.Context) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			defer close(s.returned)
+			if _, err := get(ctx, s.session, "x"); !errors.Is(err, context.Canceled) {
+				s.Errorf("Acquire = %v, want context.Canceled", err)
+			}
+		}()
+		s.sends(2)
+		meanwhile()
+		cancel()
+		<-s.returned
+	})
 }
 
 func lostAnswersOfDo() map[string]func(*answers.Case) {

@@ -63,12 +63,14 @@ func TestNoTwoBelieveWhenAConnectionBreaks(t *testing.T) {
 		t.Helper()
 		proxy := recipestest.NewProxy(t, recipestest.Endpoint(t))
 		c, other := pair(t, proxy)
+		requests := recipestest.Count(c)
 		s, rival := quick(t, c), open(t, other)
 		held := acquire(t, s, "x")
+		eventually(t, "the lease is renewed", func() bool { return requests.KeepAlives.Load() > 1 }) // then the first is answered
 		got := acquires(t, rival)
 		waiters(t, other, "x", 1)
 		breaks(proxy)
-		next := <-got
+		next := receive(t, got)
 		if err := held.Err(); !errors.Is(err, session.ErrLost) || held.Context().Err() == nil {
 			t.Errorf("two believe: Err() = %v, and the context has ended with %v", err, held.Context().Err())
 		}
@@ -82,7 +84,7 @@ func TestNoTwoBelieveWhenAConnectionBreaks(t *testing.T) {
 			t.Errorf("the old holder's return has ended the hold of the next: %v", err)
 		}
 		release(t, next)
-		release(t, <-again)
+		release(t, receive(t, again))
 		closes(t, s)
 		eventually(t, "nothing is left", func() bool { return len(keysOf(t, other)) == 0 })
 	})
@@ -112,16 +114,16 @@ func TestAWaiterThatHearsNothing(t *testing.T) {
 		silence(proxy)
 		release(t, first)
 		var next *lock.Held
-		within(t, quickTTL+time.Second, "getting past a waiter that hears nothing", func() { next = <-behind })
+		within(t, quickTTL+time.Second, "getting past a waiter that hears nothing", func() { next = receive(t, behind) })
 		select {
-		case held := <-got:
-			t.Fatalf("the waiter that hears nothing has got %v", held.Token())
+		case <-got:
+			t.Fatal("the waiter that hears nothing has heard something")
 		default:
 		}
 		heal(c, proxy)
 		waiters(t, other, "x", 1)
 		release(t, next)
-		held := <-got
+		held := receive(t, got)
 		if held.Token().Compare(next.Token()) <= 0 {
 			t.Errorf("token %v after %v, want it to stand in line again, at the end", held.Token(), next.Token())
 		}
@@ -149,7 +151,7 @@ func TestAWaiterFindsOutWhatItHasMissed(t *testing.T) {
 		default:
 		}
 		heal(c, proxy)
-		held := <-got
+		held := receive(t, got)
 		if err := held.Err(); err != nil {
 			t.Errorf("Err() = %v", err)
 		}

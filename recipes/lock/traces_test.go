@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -36,6 +37,20 @@ func acquires(t *testing.T, s *session.Session) <-chan *lock.Held {
 	return got
 }
 
+// receive is what acquires gets.
+func receive(t *testing.T, got <-chan *lock.Held) *lock.Held {
+	t.Helper()
+	select {
+	case held := <-got:
+		if held != nil {
+			return held
+		}
+	case <-time.After(patience):
+	}
+	t.Fatal("it did not get the lock")
+	return nil
+}
+
 // TestALateTxnOfAReleasedHolderIsRefused: the one that had the lock before leaves a mark with the create revision of its entry for as long as the
 // next one holds. Its Txn, which arrives only now, must not be taken for one of the holder's.
 func TestALateTxnOfAReleasedHolderIsRefused(t *testing.T) {
@@ -50,7 +65,7 @@ func TestALateTxnOfAReleasedHolderIsRefused(t *testing.T) {
 		t.Fatalf("Commit = %v, want ErrUnknownOutcome", err)
 	}
 	release(t, held)
-	next := <-got
+	next := receive(t, got)
 	if _, err := next.Txn(t.Context()).Then(clientv3.OpPut("data", "of the holder")).Commit(); err != nil {
 		t.Fatal(err)
 	}

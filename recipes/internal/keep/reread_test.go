@@ -24,7 +24,7 @@ func TestWaitersReadAgain(t *testing.T) {
 			kv.set(key, int64(i+1))
 			waiting = append(waiting, b.Reread(key, "gone"))
 		}
-		for round := range 2 {
+		for round := range 8 {
 			asked := time.Now()
 			for i, r := range waiting {
 				states := <-r.C
@@ -44,11 +44,11 @@ func TestWaitersReadAgain(t *testing.T) {
 		}
 		<-waiting[0].C
 		waiting[0].Stop()
-		if n := kv.sent(); n != 7 {
+		if n := kv.sent(); n != 25 {
 			t.Errorf("%d Txns, want one more for the one who still waits", n)
 		}
 		time.Sleep(3 * rereadAfter)
-		if n := kv.sent(); n != 7 {
+		if n := kv.sent(); n != 25 {
 			t.Errorf("%d Txns while nobody waits", n)
 		}
 		end()
