@@ -276,7 +276,7 @@ func (s *subject) end() {
 		}
 	}
 	s.release(next)
-	if err := s.session.Close(s.Context()); err != nil && !(s.unsure && errors.Is(err, session.ErrUnknownOutcome)) {
+	if err := s.session.Close(s.Context()); err != nil && (!s.unsure || !errors.Is(err, session.ErrUnknownOutcome)) {
 		s.Errorf("Close = %v", err)
 	}
 	if err := s.rival.Close(s.Context()); err != nil {
