@@ -7,18 +7,19 @@ TIMEOUT  ?= 15m
 BENCH    ?= .
 COUNT    ?= 6
 FUZZTIME ?= 20s
+SIMTIME  ?= 2m
 COMPARE  ?=
 
 # What users build on other systems, as far as it exists.
 PORTABLE := $(patsubst %,./%/...,$(wildcard recipes fencing stilefx cmd))
 
 .DEFAULT_GOAL := help
-.PHONY: help test check fmt fmt-diff lint tidy-diff verify portable sizes sleeps bench microbench fuzz demo chaos soak mutants
+.PHONY: help test check fmt fmt-diff lint tidy-diff verify portable sizes sleeps bench microbench fuzz sim demo chaos soak mutants
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PKG=$(PKG) TIMEOUT=$(TIMEOUT) BENCH=$(BENCH) COUNT=$(COUNT) FUZZTIME=$(FUZZTIME) COMPARE=$(COMPARE) DURATION=$(DURATION) SEED=$(SEED)"
+	@echo "  PKG=$(PKG) TIMEOUT=$(TIMEOUT) BENCH=$(BENCH) COUNT=$(COUNT) FUZZTIME=$(FUZZTIME) SIMTIME=$(SIMTIME) COMPARE=$(COMPARE) DURATION=$(DURATION) SEED=$(SEED)"
 
 test: ## run all tests, shuffled, under the race detector where there is a C compiler
 	@race=-race; set -- $$(go env CC); \
@@ -77,6 +78,13 @@ fuzz: ## run every fuzz target for FUZZTIME
 		n=$$((n + 1)); echo "[$$n/$$((total))] $$dir $$name for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || exit 1; \
 	done < .fuzz.out
+
+sim: ## simulate locks under faults for SIMTIME, or the run of one SEED
+ifdef SEED
+	go test -count=5 -timeout 0 -run '^TestSimulation$$' ./recipes/internal/sim -sim.seed=$(SEED)
+else
+	go test -count=1 -timeout 0 -v -run '^TestSimulation$$' ./recipes/internal/sim -sim.time=$(SIMTIME) -sim.first=$$(date +%s)
+endif
 
 demo: ## show the recipes at work on a server of their own
 	go run ./cmd/stile demo

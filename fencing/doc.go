@@ -40,8 +40,8 @@
 //
 // # Guards
 //
-// Guards for common resources are packages below this one: fencing/sqlfence for SQL databases, fencing/httpfence and
-// fencing/grpcfence for services. docs/fencing.md in the repository tells how to choose, and fencing/fencingtest tests a
+// Guards for common resources are packages below this one: fencing/etcdfence for etcd, fencing/sqlfence for SQL databases,
+// fencing/filefence for files, fencing/objectfence for object stores, fencing/httpfence and fencing/grpcfence for services. docs/fencing.md in the repository tells how to choose, and fencing/fencingtest tests a
 // guard of your own.
 //
 // # What is promised of order

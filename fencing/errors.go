@@ -9,7 +9,7 @@ import (
 // resource where there is one: compare with errors.Is.
 var (
 	// ErrStale says that the resource has seen a larger token: somebody else has got
-	// the hold since, so stop. The error is a *StaleError.
+	// the hold since, so stop. The error of a Gate is a *StaleError.
 	ErrStale = errors.New("stale fencing token")
 
 	// ErrNoClaim says that the context carries no claim, none on the resource that For
@@ -30,6 +30,11 @@ var (
 
 	// ErrShared says that a shared claim was presented for what needs an exclusive one.
 	ErrShared = errors.New("a shared claim does not allow this")
+
+	// ErrUnknownOutcome says that the resource gave no answer, so that nobody knows whether a write
+	// was done, or still will be. A guard says so where it can't try again: the write may not be
+	// safe to repeat. Look, or make it one that may be repeated.
+	ErrUnknownOutcome = errors.New("unknown outcome")
 
 	// ErrBadToken says that a text is not the canonical text of a token.
 	ErrBadToken = errors.New("not a fencing token")

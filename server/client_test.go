@@ -123,3 +123,26 @@ func TestSnapshotsStreamToTheirEnd(t *testing.T) {
 		t.Errorf("read %d bytes: %v", n, err)
 	}
 }
+
+// TestTheClientDefragments, and with etcd's authentication on it is refused as anybody without a token: it is not root.
+func TestTheClientDefragments(t *testing.T) {
+	s := start(t, quick())
+	c := s.Client()
+	if _, err := c.Defragment(t.Context(), ""); err != nil {
+		t.Errorf("Defragment: %v", err)
+	}
+	put(t, c, "k", "v")
+	_, err := c.UserAdd(t.Context(), "root", "secret")
+	if err == nil {
+		_, err = c.UserGrantRole(t.Context(), "root", "root")
+	}
+	if err == nil {
+		_, err = c.AuthEnable(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Defragment(t.Context(), ""); !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		t.Errorf("Defragment without a token: %v, want %v", err, rpctypes.ErrPermissionDenied)
+	}
+}

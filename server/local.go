@@ -61,7 +61,7 @@ func (c *localConn) open(s *etcdserver.EtcdServer) {
 	m.add(&pb.Lease_ServiceDesc, v3rpc.NewQuotaLeaseServer(s))
 	m.add(&pb.Watch_ServiceDesc, v3rpc.NewWatchServer(s))
 	m.add(&pb.Cluster_ServiceDesc, v3rpc.NewClusterServer(s))
-	m.add(&pb.Maintenance_ServiceDesc, v3rpc.NewMaintenanceServer(s, nil))
+	m.add(&pb.Maintenance_ServiceDesc, newMaintenance(s))
 	m.add(&pb.Auth_ServiceDesc, v3rpc.NewAuthServer(s))
 	c.methods.Store(m)
 }

@@ -52,7 +52,7 @@ var outages = map[string]outage{
 // TestNoCallOutlivesItsContext: every call of session and lock returns, whatever etcd does, and says whose time ran out.
 func TestNoCallOutlivesItsContext(t *testing.T) {
 	t.Parallel()
-	each(t, outages, func(t *testing.T, away outage) {
+	each(t, outages, func(t *testing.T, away outage) { //nolint:thelper // the body of a subtest
 		client, begin := away(t)
 		c := client()
 		s, second := impatient(t, c, true), impatient(t, c, true)

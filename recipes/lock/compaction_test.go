@@ -42,6 +42,7 @@ type forgettingTxn struct {
 
 func (t forgettingTxn) If(cs ...clientv3.Cmp) clientv3.Txn   { t.Txn = t.Txn.If(cs...); return t }
 func (t forgettingTxn) Then(ops ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Then(ops...); return t }
+
 func (t forgettingTxn) Else(ops ...clientv3.Op) clientv3.Txn { t.Txn = t.Txn.Else(ops...); return t }
 
 func (t forgettingTxn) Commit() (*clientv3.TxnResponse, error) {

@@ -12,13 +12,14 @@
 // Holders' tokens rise, and [Held.Txn] writes to etcd only while the lock is held, decided at the instant of the commit. The
 // context of a hold ends before anybody else can hold the lock, in a process that runs. No lock can promise that a process
 // which was stopped between its last look and its write does not write late: let the resource check the token (package
-// fencing).
+// fencing). docs/guarantees.md has all of it.
 //
 // # What it costs
 //
 // With nobody in line, acquiring is 1 transaction and releasing is 1. With others in line, a waiter joins with 1
-// transaction, opens 2 watches and reads once; when its turn comes it learns so from an event and sends nothing. None of
-// this depends on how many wait.
+// transaction, opens 2 watches and reads once; when its turn comes it learns so from an event and sends nothing. A lock
+// that is held for over a quarter of a second is watched for others who take it away: 1 watch and 1 read. None of
+// this depends on how many wait, or on how many locks the session holds.
 //
 // # Not re-entrant
 //

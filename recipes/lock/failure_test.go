@@ -256,7 +256,7 @@ func TestTenantsOfOneEtcdDoNotMeet(t *testing.T) {
 	}
 }
 
-func TestTryDo(t *testing.T) {
+func TestWorkDoesNotRunWithoutTheLock(t *testing.T) {
 	s := open(t, recipestest.Client(t))
 	ran := 0
 	err := lock.TryDo(t.Context(), s, "x", func(context.Context) error {

@@ -64,7 +64,7 @@ func TestAnAcquireCutOffLeavesNoGhost(t *testing.T) {
 	for what, try := range tries {
 		for how, happens := range mishaps {
 			for n := 1; n <= 5; n++ { // more than there are
-				cases[fmt.Sprintf("%s, request %d, %s", what, n, how)] = func(t *testing.T) {
+				cases[fmt.Sprintf("%s, request %d, %s", what, n, how)] = func(t *testing.T) { //nolint:thelper // the body of a subtest
 					if try.astray(t, n, happens) {
 						mu.Lock()
 						defer mu.Unlock()
@@ -74,7 +74,7 @@ func TestAnAcquireCutOffLeavesNoGhost(t *testing.T) {
 			}
 		}
 	}
-	each(t, cases, func(t *testing.T, run func(*testing.T)) { run(t) })
+	each(t, cases, func(t *testing.T, run func(*testing.T)) { run(t) }) //nolint:thelper // the body of a subtest
 	for what := range tries {
 		if n := reached[what]; n < len(mishaps) { // each can lose its first, whatever the machine has to do
 			t.Errorf("%s: %d requests were lost, want %d at least", what, n, len(mishaps))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/recipes/recipestest"
+	"github.com/stile-dev/stile/recipes/session"
 )
 
 // times calls f for 0 to n-1, 64 of them at once.
@@ -47,7 +48,7 @@ func TestOneSessionHoldsThousands(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	c := recipestest.Client(t)
-	s := open(t, c)
+	s := open(t, c, session.TTL(9*time.Second))
 	requests := recipestest.Count(c)
 	goroutines := runtime.NumGoroutine()
 	holds := make([]*lock.Held, n)
@@ -84,7 +85,7 @@ func TestOneSweepRemovesWhatCrashesLeft(t *testing.T) {
 	const n = 1000
 	prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
 	p := recipestest.NewProxy(t, recipestest.Endpoint(t))
-	dead := shortLived(t, recipestest.Namespace(t, prefix, p), 300*time.Second)
+	dead := careless(t, recipestest.Namespace(t, prefix, p), 300*time.Second)
 	times(t, n, func(i int) error {
 		_, err := lock.Acquire(t.Context(), dead, fmt.Sprint("dead/", i))
 		return err

@@ -34,9 +34,9 @@ func TestASessionSurvivesAnOutageLongerThanItsTTL(t *testing.T) {
 			srv := recipestest.NewServer(t)
 			return srv.Client(), srv.Stop, srv.Start
 		},
-	}, func(t *testing.T, outage func(t *testing.T) (*clientv3.Client, func(), func())) {
+	}, func(t *testing.T, outage func(t *testing.T) (*clientv3.Client, func(), func())) { //nolint:thelper // the body of a subtest
 		c, begin, end := outage(t)
-		s := shortLived(t, c, time.Second)
+		s := careless(t, c, time.Second)
 		held := acquire(t, s, "x")
 		waiting := acquiring(t, s, "x")
 		waiters(t, c, "x", 1)

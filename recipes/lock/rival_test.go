@@ -31,7 +31,7 @@ func TestTheHoldEndsBeforeARivalHolds(t *testing.T) {
 		"requests swallowed":    {5, proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToServer) })},
 		"answers swallowed":     {5, proxied(func(p *recipestest.Proxy) { p.Hold(recipestest.ToClient) })},
 		"a slow answer":         {5, slowGrant},
-	}, func(t *testing.T, cut cutOff) {
+	}, func(t *testing.T, cut cutOff) { //nolint:thelper // the body of a subtest
 		prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
 		s, separate := cut.open(t, prefix)
 		holds := make([]*lock.Held, cut.locks)
@@ -78,13 +78,13 @@ func proxied(separate func(p *recipestest.Proxy)) func(*testing.T, string) (*ses
 	return func(t *testing.T, prefix string) (*session.Session, func()) {
 		t.Helper()
 		p := recipestest.NewProxy(t, recipestest.Endpoint(t))
-		s := shortLived(t, recipestest.Namespace(t, prefix, p), time.Second)
+		s := careless(t, recipestest.Namespace(t, prefix, p), time.Second)
 		return s, func() { separate(p) }
 	}
 }
 
-// shortLived is a session with a small margin, that need not be closed in peace: etcd may be away then.
-func shortLived(t *testing.T, c *clientv3.Client, ttl time.Duration) *session.Session {
+// careless is a session with a small margin and little time to clean up, that need not be closed in peace.
+func careless(t *testing.T, c *clientv3.Client, ttl time.Duration) *session.Session {
 	t.Helper()
 	s, err := session.New(c, session.TTL(ttl), session.Margin(300*time.Millisecond), session.CleanupTimeout(patience))
 	if err != nil {
@@ -106,7 +106,7 @@ func slowGrant(t *testing.T, prefix string) (*session.Session, func()) {
 		t.Fatal(err)
 	}
 	slow.Delay(recipestest.ToClient, late)
-	s := shortLived(t, c, ttl)
+	s := careless(t, c, ttl)
 	started := make(chan error, 1)
 	go func() { started <- s.Start(t.Context()) }()
 	eventually(t, "the grant has arrived", func() bool { return slow.Kept(recipestest.ToClient) > 0 })

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Faults loses the answers of a client's requests, or holds requests back, each by its number. Hand it to the function that makes the
-// client:
+// Faults loses the answers of a client's requests, holds requests back, or refuses them, each by its number. Hand it to the function
+// that makes the client:
 //
 //	f := recipestest.NewFaults(t)
 //	c := recipestest.Client(t, f)
@@ -25,6 +25,9 @@ import (
 // Requests are those of KV and Lease that have one answer: Get, Put, Delete, Txn, Compact, Grant, Revoke, TimeToLive, Leases.
 // Keep-alives and watches, which come when they like, are not counted; a Proxy reaches them too. What etcd's client sends again by
 // itself counts again: after a Reset it repeats Get, Txns that only read, Grant and Revoke, but no write.
+//
+// A request has one fault. A fault for one that has another already goes to the first after it that has none, so that
+// asking for the next request (1) again and again gives a run of faults.
 //
 // Each client needs Faults of its own; those of several are counted as one's. A client that is not on a socket (server.Server's) sends
 // nothing that Faults could see.
@@ -101,14 +104,35 @@ func (f *Faults) LateRequest(n int, s Symptom) *Late {
 	return l
 }
 
-func (f *Faults) decide(n int, what fate) {
+// Refuse has the n-th request from now on (1 is the next) refused with err, as etcd sends it: rpctypes.ErrGRPCPermissionDenied, say. The
+// server doesn't get the request. What it returns is closed once the request has come.
+func (f *Faults) Refuse(n int, err error) <-chan struct{} {
 	f.tb.Helper()
+	refused := make(chan struct{})
+	f.decide(n, func(context.Context, *call) error {
+		close(refused)
+		return err
+	})
+	return refused
+}
+
+// Calm forgets the faults that no request has met yet. Late requests stay held back.
+func (f *Faults) Calm() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if n < 1 || f.fates[f.sent+n] != nil {
-		f.tb.Fatalf("recipestest: request %d from now on can't have this fault: it is past, or has one", n)
+	clear(f.fates)
+}
+
+func (f *Faults) decide(n int, what fate) {
+	f.tb.Helper()
+	if n < 1 {
+		f.tb.Fatalf("recipestest: request %d from now on can't have a fault: it is past", n)
 	}
-	f.fates[f.sent+n] = what
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for n += f.sent; f.fates[n] != nil; n++ {
+	}
+	f.fates[n] = what
 }
 
 // next counts a request, and returns its fate: nil is none.

@@ -208,14 +208,61 @@ func TestAClosedClientIsToldSo(t *testing.T) {
 	}
 }
 
+// TestARequestHasOneFault: those that ask for the same request get a run.
 func TestARequestHasOneFault(t *testing.T) {
+	f := NewFaults(t)
+	c := Client(t, f)
+	second := f.LateRequest(2, Reset)
+	first := f.Refuse(1, rpctypes.ErrGRPCNoSpace)
+	third := f.DropAnswer(1, Reset)
+	try := func() error { _, err := c.Put(within(t, late), "x", "v"); return err }
+	if err := try(); !errors.Is(err, rpctypes.ErrNoSpace) {
+		t.Errorf("the first: %v, want ErrNoSpace", err)
+	}
+	wantTold(t, try(), Reset)
+	wantTold(t, try(), Reset)
+	if err := try(); err != nil {
+		t.Errorf("the fourth: %v, want nil", err)
+	}
+	await(t, "the first", first)
+	await(t, "the second", second.Held())
+	await(t, "the third", third.Answered())
 	fake := &fakeT{TB: t}
-	f := NewFaults(fake)
-	f.DropAnswer(2, Reset)
-	for n, want := range map[int]bool{-1: true, 0: true, 1: false, 2: true, 3: false} {
+	f = NewFaults(fake)
+	for n, want := range map[int]bool{-1: true, 0: true, 1: false, 2: false} {
 		got := fake.failure(func() { f.LateRequest(n, Reset) })
 		if (got != "") != want {
 			t.Errorf("LateRequest(%d) fails with %q, want it to fail: %v", n, got, want)
 		}
 	}
+}
+
+// TestARefusedRequest does not arrive.
+func TestARefusedRequest(t *testing.T) {
+	f := NewFaults(t)
+	c := Client(t, f)
+	refused := f.Refuse(1, rpctypes.ErrGRPCPermissionDenied)
+	if _, err := c.Put(within(t, late), "x", "v"); !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		t.Errorf("Put = %v, want ErrPermissionDenied", err)
+	}
+	await(t, "the request", refused)
+	wantKey(t, c, "x", "", 0)
+}
+
+// TestCalm: faults that were not met are forgotten, and what is held back stays so.
+func TestCalm(t *testing.T) {
+	f := NewFaults(t)
+	c := Client(t, f)
+	delayed := f.LateRequest(1, Reset)
+	f.DropAnswer(2, Reset)
+	f.Refuse(3, rpctypes.ErrGRPCNoSpace)
+	_, err := c.Put(within(t, late), "x", "late")
+	wantTold(t, err, Reset)
+	f.Calm()
+	put(t, c, "x", "1")
+	put(t, c, "x", "2")
+	if err := delayed.LetThrough(); err != nil {
+		t.Fatal(err)
+	}
+	wantKey(t, c, "x", "late", 3)
 }

@@ -15,8 +15,15 @@ func (w *Write) Downgrade(ctx context.Context) (*Read, error) {
 	g := &got{call: w.got.call, lease: w.got.lease, entry: w.got.entry}
 	name, done := readerPlace(g.call, g.lease)
 	g.done = done
-	swap := func(ctx context.Context) error { return g.entry.Exchange(ctx, name) }
+	begun := false
+	swap := func(ctx context.Context) error {
+		begun = true
+		return g.entry.Exchange(ctx, name)
+	}
 	if err := session.Exchange(ctx, w.Hold, swap, g.giving(g.entry.Drop)); err != nil {
+		if !begun {
+			done()
+		}
 		return nil, err
 	}
 	h, err := g.lease.Hold(ctx, w.Context(), g.spec(reading))

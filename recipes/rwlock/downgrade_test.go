@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -156,4 +157,65 @@ func left(t *testing.T, c *clientv3.Client) {
 		}
 		return "", true
 	})
+}
+
+// TestDowngradingInVainTakesNoName: a reader's place has the lowest number that its session has free.
+func TestDowngradingInVainTakesNoName(t *testing.T) {
+	c := recipestest.Client(t)
+	s := open(t, c)
+	w := write(t, s, "x")
+	if err := w.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Downgrade(t.Context()); !errors.Is(err, session.ErrReleased) {
+		t.Errorf("Downgrade = %v, want ErrReleased", err)
+	}
+	r, err := rwlock.AcquireRead(t.Context(), s, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key := r.Claims()[0].Key; !strings.HasSuffix(key, "-0") {
+		t.Errorf("its place is %q, want number 0", key)
+	}
+	if err := r.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	left(t, c)
+}
+
+// TestAReaderWhosePlaceWasTakenLeavesNothing: it was let in by the one in front, whose mark on its entry is still there.
+func TestAReaderWhosePlaceWasTakenLeavesNothing(t *testing.T) {
+	c := recipestest.Client(t)
+	s := open(t, c)
+	w := write(t, s, "x")
+	read := make(chan *rwlock.Read, 2)
+	for n := range 2 {
+		go func() {
+			r, err := rwlock.AcquireRead(t.Context(), s, "x")
+			if err != nil {
+				t.Error(err)
+			}
+			read <- r
+		}()
+		waiting(t, c, n+1)
+	}
+	if err := w.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r := <-read
+		recipestest.Delete(t, c, r.Claims()[0].Key)
+		<-r.Context().Done()
+		if err := r.Release(t.Context()); !errors.Is(err, session.ErrLost) {
+			t.Errorf("Release = %v, want ErrLost", err)
+		}
+	}
+	left(t, c)
+	r, err := rwlock.AcquireRead(t.Context(), s, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key := r.Claims()[0].Key; !strings.HasSuffix(key, "-0") {
+		t.Errorf("its place is %q, want number 0", key)
+	}
 }

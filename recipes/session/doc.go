@@ -46,4 +46,5 @@
 //
 // Not covered, and said for that reason: an operator who deletes the keys or revokes the lease (noticed within a
 // second), and a backup restored without raising the revisions. Tokens protect in the first case, not in the second.
+// All that is promised, and under which assumptions, is in docs/guarantees.md.
 package session

@@ -2,8 +2,8 @@ package keep
 
 import "time"
 
-// clock is where the time comes from. Tests have one of their own, to suspend machines and pause virtual ones.
-type clock interface {
+// Clock is where the time comes from. Tests have one of their own, to suspend machines and pause virtual ones.
+type Clock interface {
 	// Boot is the time since some fixed instant, suspended time included.
 	Boot() time.Duration
 	// Wall is the time of day.
@@ -16,7 +16,7 @@ type stamp struct {
 	wall time.Time
 }
 
-func now(c clock) stamp {
+func now(c Clock) stamp {
 	return stamp{boot: c.Boot(), wall: c.Wall()}
 }
 

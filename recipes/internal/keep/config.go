@@ -30,6 +30,10 @@ type Config struct {
 	Labels   map[string]string
 	NoRejoin bool // a waiting acquisition fails with its lease
 	Logger   *slog.Logger
+
+	// For simulations, which no option sets: nil stands for the machine's clock, and for math/rand/v2.
+	Clock Clock
+	Rand  func() float64 // in [0, 1)
 }
 
 // Defaults is the configuration of a session without options.
@@ -67,6 +71,9 @@ func (c *Config) check() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = machine{}
 	}
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package keep
 import (
 	"errors"
 
+	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
@@ -12,7 +13,7 @@ var (
 	ErrReleased       = retry.Permanent(errors.New("released"))
 	ErrClosed         = retry.Permanent(errors.New("session closed"))
 	ErrUncertain      = errors.New("uncertain")
-	ErrUnknownOutcome = errors.New("unknown outcome")
+	ErrUnknownOutcome = fencing.ErrUnknownOutcome
 	ErrUnavailable    = retry.ErrUnavailable
 )
 

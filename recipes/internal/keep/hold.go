@@ -155,12 +155,13 @@ func (h *Hold) Exchange(ctx context.Context, swap, drop func(ctx context.Context
 	if ctx == nil {
 		return fmt.Errorf("%s: the context is nil", h.what)
 	}
-	if err := h.Err(); err != nil {
+	if err := h.Err(); err != nil && !errors.Is(err, ErrUncertain) { // what swap compares is certain
 		return err
 	}
 	first := false
 	h.releasing.Do(func() { first = true })
 	if !first {
+		h.End(ErrReleased) // as the release is about to
 		return context.Cause(h.ctx)
 	}
 	ctx, cancel := h.lease.keeper.Bound(ctx, h.lease)
@@ -207,7 +208,7 @@ func (h *Hold) release(ctx context.Context) error {
 func (h *Hold) giveBack(ctx context.Context) error {
 	h.End(ErrReleased) // before anybody else can have it
 	if why := context.Cause(h.ctx); errors.Is(why, ErrLost) {
-		if len(h.keys) > 1 && h.lease.ctx.Err() == nil { // one was taken; the others stand as long as the session lives
+		if h.lease.ctx.Err() == nil { // one key was taken; the others, and what goes with them, stand as long as the session lives
 			h.lease.keeper.Finish(h.lease, h.what+": release", h.give)
 		}
 		return why

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -25,7 +24,7 @@ type Keeper struct {
 	client *clientv3.Client
 	leaser func() (leaser, error)
 	term   func(ctx context.Context) (uint64, error) // see readTerm
-	clock  clock
+	clock  Clock
 	cfg    Config
 
 	// open ends when Close begins, with ErrClosed: whatever waits hangs on it. alive ends when Close is done:
@@ -60,17 +59,18 @@ func New(client *clientv3.Client, cfg Config) (*Keeper, error) {
 	if client == nil {
 		return nil, errors.New("the etcd client is nil")
 	}
-	k := newKeeper(machine{}, cfg)
+	k := newKeeper(cfg.Clock, cfg)
 	k.client = client
 	k.leaser = func() (leaser, error) { return client.Lease, k.usable() }
 	k.term = k.readTerm
 	return k, nil
 }
 
-func newKeeper(c clock, cfg Config) *Keeper {
+func newKeeper(c Clock, cfg Config) *Keeper {
 	k := &Keeper{clock: c, cfg: cfg, leases: make(map[*Lease]struct{}), closed: make(chan struct{})}
-	k.open, k.closeOpen = context.WithCancelCause(context.Background())
-	k.alive, k.kill = context.WithCancel(context.Background())
+	base := retry.WithRand(context.Background(), cfg.Rand)
+	k.open, k.closeOpen = context.WithCancelCause(base)
+	k.alive, k.kill = context.WithCancel(base)
 	k.reread.keeper = k
 	return k
 }
@@ -193,7 +193,7 @@ func (k *Keeper) pause() time.Duration {
 	if !k.lost {
 		return 0
 	}
-	return rand.N(longestPause)
+	return retry.Jitter(k.alive, longestPause)
 }
 
 // grant opens a lease for o.

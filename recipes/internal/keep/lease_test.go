@@ -158,8 +158,8 @@ func TestALeaseThatEtcdDoesNotKnowIsLost(t *testing.T) {
 	})
 }
 
-// TestAPausedVirtualMachine: both clocks stood still, and the wall clock was then put right.
-func TestAPausedVirtualMachine(t *testing.T) {
+// TestAPausedVirtualMachineBelievesNothingUnasked: both clocks stood still, and the wall clock was then put right.
+func TestAPausedVirtualMachineBelievesNothingUnasked(t *testing.T) {
 	bubble(t, func(b *bench) {
 		h := b.hold(b.open(), nil)
 		time.Sleep(offTick)

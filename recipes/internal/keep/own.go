@@ -40,7 +40,7 @@ func (h *Hold) startWatching(open []*Watch) {
 
 // watchKey ends the hold when key is written by somebody else, as long as the hold lasts.
 func (h *Hold) watchKey(key Key, w *Watch) {
-	pauses := retry.Pauses()
+	pauses := retry.Pauses(h.lease.ctx)
 	for h.ctx.Err() == nil {
 		if w == nil {
 			var err error

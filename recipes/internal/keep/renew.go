@@ -38,7 +38,7 @@ func (l *Lease) watchdog() {
 
 // renew keeps the lease alive until it has ended.
 func (l *Lease) renew() {
-	pauses := retry.Pauses()
+	pauses := retry.Pauses(l.ctx)
 	t := time.NewTimer(l.due())
 	defer t.Stop()
 	for {

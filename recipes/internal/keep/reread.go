@@ -2,7 +2,6 @@ package keep
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -60,7 +59,7 @@ func (k *Keeper) Reread(keys ...string) *Reread {
 // run goes round as long as somebody waits.
 func (rr *rereader) run() {
 	for {
-		err := retry.Sleep(rr.keeper.open, rereadAfter+rand.N(rereadAfter))
+		err := retry.Sleep(rr.keeper.open, rereadAfter+retry.Jitter(rr.keeper.open, rereadAfter))
 		round := rr.round(err != nil)
 		if round == nil {
 			return

@@ -14,7 +14,8 @@ import (
 type Lineup struct {
 	Waiting State
 	prefix  string
-	dead    []keep.Key // marks before the first who waits: nobody stands behind them but that one
+	dead    []keep.Key         // marks before the first who waits: nobody stands behind them but that one
+	gone    []*mvccpb.KeyValue // marks of those who have left without a place
 }
 
 // Lineup reads the line.
@@ -32,6 +33,9 @@ func lineup(prefix string, entries []*mvccpb.KeyValue) *Lineup {
 	for _, kv := range entries {
 		if !live(kv) && (len(l.Waiting) == 0 || kv.CreateRevision < l.Waiting[0].Rev) {
 			l.dead = append(l.dead, markKey(kv))
+		}
+		if !live(kv) && len(readMark(kv).Places) == 0 && readMark(kv).State != passed {
+			l.gone = append(l.gone, kv)
 		}
 	}
 	return l
@@ -64,6 +68,9 @@ func (l *Lineup) Appoint(i int, places ...string) (ifs []clientv3.Cmp, then []cl
 // runLength is how many are let in together with the head: each takes two of the 128 conditions and operations of a Txn.
 const runLength = 40
 
+// runBytes is how much they may be told to write, of the 1.5 MiB that a request may have: what people tell about themselves may be long.
+const runBytes = 512 << 10
+
 // run is the places of those right behind the head that may be let in together with it. Two may want one place: who gives up and comes back
 // stands in line twice for a moment.
 func (l *Lineup) run(head *Entry, view *View, with func(d Details) (string, bool)) (places []string) {
@@ -71,15 +78,27 @@ func (l *Lineup) run(head *Entry, view *View, with func(d Details) (string, bool
 		return nil
 	}
 	taken := map[string]bool{head.details.Want: true}
-	for _, x := range l.Waiting[1:] {
+	size := 0
+	for i, x := range l.Waiting[1:] {
 		place, ok := with(x.Details)
-		if !ok || taken[place] || view.Get(place) != nil || len(places) == runLength {
+		size += len(l.Grantee(i + 1).value)
+		if !ok || taken[place] || view.Get(place) != nil || len(places) == runLength || size > runBytes {
 			break
 		}
 		taken[place] = true
 		places = append(places, place)
 	}
 	return places
+}
+
+// between are the marks in front of the i-th in line.
+func (l *Lineup) between(i int) (marks []keep.Key) {
+	for _, kv := range l.gone {
+		if kv.CreateRevision < l.Waiting[i].Rev {
+			marks = append(marks, markKey(kv))
+		}
+	}
+	return marks
 }
 
 // AppointRun gives places to those from the first-th in line on, one to each; whoever stands before them leaves in the same Txn, with

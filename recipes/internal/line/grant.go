@@ -85,6 +85,10 @@ func (ln *Line) tryInLine(ctx context.Context, lease *keep.Lease, d Details, wan
 	if _, err = e.headOrGiveUp(ctx); err != nil {
 		return nil, err
 	}
+	if e.granted != nil {
+		return e, nil
+	}
+	defer e.bury()
 	err = retry.Until(ctx, func(ctx context.Context) error {
 		view, err := e.survey(ctx)
 		if err != nil {
@@ -107,6 +111,7 @@ func (e *Entry) reach(ctx context.Context, want Want) error {
 	if err := e.Wait(ctx); err != nil || e.granted != nil {
 		return err
 	}
+	defer e.bury()
 	err := retry.Until(ctx, func(ctx context.Context) error { return e.next(ctx, want) })
 	if errors.Is(err, errGranted) {
 		return nil

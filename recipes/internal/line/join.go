@@ -222,7 +222,7 @@ func (ln *Line) joinEmpty(ctx context.Context, lease *keep.Lease, d Details) (en
 	return entry, "", err
 }
 
-// headOrGiveUp finds out who is in front, and gives up if somebody is.
+// headOrGiveUp finds out who is in front, and gives up if somebody is, unless it was given its places meanwhile.
 func (e *Entry) headOrGiveUp(ctx context.Context) (*Entry, error) {
 	defer e.bury()
 	var inFront *mvccpb.KeyValue
@@ -230,7 +230,7 @@ func (e *Entry) headOrGiveUp(ctx context.Context) (*Entry, error) {
 		inFront, err = e.settle(ctx)
 		return err
 	})
-	if err == nil && inFront == nil {
+	if err == nil && inFront == nil || errors.Is(err, errGranted) {
 		return e, nil
 	}
 	e.Abandon()

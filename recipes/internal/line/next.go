@@ -58,8 +58,12 @@ func (e *Entry) news(ctx context.Context, view *View, w *keep.Watch, again *keep
 		return nil
 	case resp, ok := <-e.own.C:
 		return e.heardOwn(ctx, resp, ok)
-	case <-again.C:
-		return errLookAgain
+	case <-again.C: // the watches stay: whatever they missed is read, and what comes meanwhile is not missed
+		now, err := e.survey(ctx)
+		if err == nil {
+			*view = *now
+		}
+		return err
 	case <-ctx.Done():
 		return fmt.Errorf("next in line: %w", context.Cause(ctx))
 	}
@@ -88,6 +92,7 @@ func (e *Entry) claim(ctx context.Context, want Want, view *View) error {
 		if resp.Succeeded {
 			e.took(follow(resp, then...))
 			e.appointed = grant.led
+			e.bury()
 			return nil
 		}
 		now, err := e.surveyed(ctx, resp)
@@ -117,6 +122,9 @@ func (e *Entry) leaving(ctx context.Context, grant *Grant, view *View) error {
 	ifs, then := l.AppointRun(1, run)
 	grant.If, grant.Then = append(grant.If, ifs...), append(append(grant.Then, then...), e.leading()...)
 	grant.led = true
+	for _, mark := range l.between(len(run)) { // none of those let in moves past one
+		e.toBury(mark)
+	}
 	return nil
 }
 

@@ -20,7 +20,7 @@ import (
 func Observe(ctx context.Context, client *clientv3.Client, prefix string) iter.Seq2[[]*mvccpb.KeyValue, error] {
 	return func(yield func([]*mvccpb.KeyValue, error) bool) {
 		o := observer{client: client, prefix: prefix, yield: yield}
-		pauses := retry.Pauses()
+		pauses := retry.Pauses(ctx)
 		for {
 			err := o.once(ctx, pauses.Reset)
 			switch {

@@ -21,9 +21,7 @@ func (e *Entry) Release(ctx context.Context) error {
 		own, all = append(own, key.Is()), append(all, del)
 		each = append(each, clientv3.OpTxn([]clientv3.Cmp{key.Is()}, []clientv3.Op{del}, nil))
 	}
-	if e.appointed {
-		all = append(all, clientv3.OpDelete(e.key())) // the mark that said so
-	}
+	all, each = append(all, e.unmark()...), append(each, e.unmark()...)
 	return retry.Until(ctx, func(ctx context.Context) error {
 		resp, err := e.line.keeper.Txn(ctx, own, all, each)
 		switch {
@@ -78,11 +76,24 @@ func (e *Entry) Exchange(ctx context.Context, name string) error {
 	})
 }
 
-// Drop gives back whatever places it has, when it doesn't know which.
+// Drop gives back whatever place it has, when it doesn't know which. Once the old one is gone no exchange can be done any more, so that what
+// is read then is all that there will be.
 func (e *Entry) Drop(ctx context.Context) error {
-	resp, err := e.line.keeper.Get(ctx, e.line.prefix+places, clientv3.WithPrefix())
-	if err != nil || !e.has(resp.Kvs) {
-		return err
+	old := e.granted[0]
+	then, find := []clientv3.Op{clientv3.OpDelete(old.Name)}, clientv3.OpGet(e.line.prefix+places, clientv3.WithPrefix())
+	return retry.Until(ctx, func(ctx context.Context) error {
+		resp, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{old.Is()}, append(then, e.unmark()...), []clientv3.Op{find})
+		if err != nil || resp.Succeeded || !e.has(resp.Responses[0].GetResponseRange().Kvs) {
+			return err
+		}
+		return e.Release(ctx)
+	})
+}
+
+// unmark deletes the mark on its entry, if somebody else has left one: it goes with the places.
+func (e *Entry) unmark() []clientv3.Op {
+	if !e.appointed {
+		return nil
 	}
-	return e.Release(ctx)
+	return []clientv3.Op{clientv3.OpDelete(e.key())}
 }

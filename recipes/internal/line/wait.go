@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -80,7 +79,7 @@ func (e *Entry) Wait(ctx context.Context) error {
 			known = false
 			err := e.behind(ctx)
 			if errors.Is(err, errLookAgain) { // not all waiters of a session at one time
-				return retry.Sleep(ctx, rand.N(lookAgainWithin))
+				return retry.Sleep(ctx, retry.Jitter(ctx, lookAgainWithin))
 			}
 			return err
 		})

@@ -7,17 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-)
-
-// The pauses between attempts grow from first to longest, each drawn at random around its value so that
-// many clients which failed together don't come back together.
-const (
-	first   = 25 * time.Millisecond
-	longest = 2 * time.Second
 )
 
 // Refused reports whether etcd certainly did not apply the request that got this error. Everything else may
@@ -81,7 +73,7 @@ func (p permanent) Is(target error) bool { return target == errPermanent }
 // Until calls attempt until it returns nil or an error that is not Temporary, with pauses. If ctx ends first, the
 // error is the cause of ctx together with that of the last attempt.
 func Until(ctx context.Context, attempt func(context.Context) error) error {
-	pause := Pauses()
+	pause := Pauses(ctx)
 	for {
 		err := attempt(ctx)
 		if err == nil || !Temporary(err) {
@@ -121,14 +113,6 @@ func ended(ctx context.Context, last error) error {
 		return cause
 	}
 	return fmt.Errorf("%w (last answer: %w)", cause, last)
-}
-
-// Pauses yields the pauses between attempts, without an end.
-func Pauses() *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(first), backoff.WithMaxInterval(longest),
-		backoff.WithMultiplier(2), backoff.WithMaxElapsedTime(0),
-	)
 }
 
 // Sleep waits for d, or until ctx ends; then it returns the cause.
