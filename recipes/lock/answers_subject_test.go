@@ -41,11 +41,11 @@ func newSubject(c *answers.Case) *subject {
 	c.Helper()
 	return &subject{
 		Case: c, returned: make(chan struct{}), names: []string{"x"}, session: unopened(c, c.Client, session.CleanupTimeout(2*time.Second)),
-		rival: unopened(c, c.Others, session.CleanupTimeout(patience), session.Labels(map[string]string{"who": "rival"})),
+		rival: unopened(c, c.Others, session.CleanupTimeout(atLast), session.Labels(map[string]string{"who": "rival"})),
 	}
 }
 
-const patience = 30 * time.Second // for what must come
+const atLast = 30 * time.Second // for what must come
 
 // unopened is a session whose leases don't end while a test runs: whatever goes before that was cleaned up.
 func unopened(c *answers.Case, client *clientv3.Client, opts ...session.Option) *session.Session {
@@ -142,7 +142,7 @@ func (s *subject) next(got <-chan *lock.Held) *lock.Held {
 			return held
 		}
 		s.Fatal("the waiter did not get the lock")
-	case <-time.After(patience):
+	case <-time.After(atLast):
 		s.Fatal("the waiter never gets the lock")
 	}
 	return nil

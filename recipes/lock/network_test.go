@@ -38,7 +38,7 @@ var silences = map[string]func(p *recipestest.Proxy){
 }
 
 // each runs f for all ways of breaking a connection, at one time: they mostly wait.
-func each(t *testing.T, breaks map[string]func(p *recipestest.Proxy), f func(t *testing.T, breaks func(p *recipestest.Proxy))) {
+func everyWay(t *testing.T, breaks map[string]func(p *recipestest.Proxy), f func(t *testing.T, breaks func(p *recipestest.Proxy))) {
 	t.Helper()
 	var going sync.WaitGroup
 	defer going.Wait()
@@ -59,7 +59,7 @@ func heal(c *clientv3.Client, p *recipestest.Proxy) {
 func TestNoTwoBelieveWhenAConnectionBreaks(t *testing.T) {
 	breaks := maps.Clone(silences)
 	breaks["requests are held back"] = func(p *recipestest.Proxy) { p.Hold(recipestest.ToServer) }
-	each(t, breaks, func(t *testing.T, breaks func(p *recipestest.Proxy)) {
+	everyWay(t, breaks, func(t *testing.T, breaks func(p *recipestest.Proxy)) {
 		t.Helper()
 		proxy := recipestest.NewProxy(t, recipestest.Endpoint(t))
 		c, other := pair(t, proxy)
@@ -101,7 +101,7 @@ func closes(t *testing.T, s *session.Session) {
 // TestAWaiterThatHearsNothing: its watches are silent, and so are its keep-alives, so that it stops waiting for those; and it does not
 // stand in the way of others for longer than that takes. When it hears again it stands in line again.
 func TestAWaiterThatHearsNothing(t *testing.T) {
-	each(t, silences, func(t *testing.T, silence func(p *recipestest.Proxy)) {
+	everyWay(t, silences, func(t *testing.T, silence func(p *recipestest.Proxy)) {
 		t.Helper()
 		proxy := recipestest.NewProxy(t, recipestest.Endpoint(t))
 		c, other := pair(t, proxy)
@@ -135,7 +135,7 @@ func TestAWaiterThatHearsNothing(t *testing.T) {
 
 // TestAWaiterFindsOutWhatItHasMissed: the head was passed on to it while its connection was broken, not so long that its lease ended.
 func TestAWaiterFindsOutWhatItHasMissed(t *testing.T) {
-	each(t, silences, func(t *testing.T, silence func(p *recipestest.Proxy)) {
+	everyWay(t, silences, func(t *testing.T, silence func(p *recipestest.Proxy)) {
 		t.Helper()
 		proxy := recipestest.NewProxy(t, recipestest.Endpoint(t))
 		c, other := pair(t, proxy)
@@ -161,7 +161,7 @@ func TestAWaiterFindsOutWhatItHasMissed(t *testing.T) {
 
 // TestAHolderFindsOutWhatItHasMissed: somebody has deleted its key while its connection was broken.
 func TestAHolderFindsOutWhatItHasMissed(t *testing.T) {
-	each(t, silences, func(t *testing.T, silence func(p *recipestest.Proxy)) {
+	everyWay(t, silences, func(t *testing.T, silence func(p *recipestest.Proxy)) {
 		t.Helper()
 		proxy := recipestest.NewProxy(t, recipestest.Endpoint(t))
 		c, other := pair(t, proxy)

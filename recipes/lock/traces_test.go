@@ -45,7 +45,7 @@ func receive(t *testing.T, got <-chan *lock.Held) *lock.Held {
 		if held != nil {
 			return held
 		}
-	case <-time.After(patience):
+	case <-time.After(atLast):
 	}
 	t.Fatal("it did not get the lock")
 	return nil
