@@ -61,7 +61,11 @@ var bites = map[string]func(p Plan) Plan{
 	"release by name":                          func(p Plan) Plan { return p.only("key deleted", "requests late, on lost connections", "answers lost") },
 	"one id for all acquisitions of a session": Plan.short,
 	"guard by the create revision":             func(p Plan) Plan { return p.only("waiter removed", "requests late, on lost connections") },
-	"waiter trusts the watch alone":            func(p Plan) Plan { p.Faults = 5 * time.Second; return p.only("compaction") },
+	"waiter trusts the watch alone": func(p Plan) Plan { // nothing has to go wrong: the first fault would come after the end
+		p.Gap, p.Workers, p.Names, p.Long = time.Hour, 6, 13, 0
+		p.Latency, p.Pause = 10*time.Millisecond, 10*time.Millisecond
+		return p
+	},
 	"watchdog in the goroutine that renews": func(p Plan) Plan {
 		p.ByContext = true
 		return p.only("partition of all clients").holdLong()
