@@ -82,7 +82,10 @@ func TestOneSessionHoldsThousands(t *testing.T) {
 // TestOneSweepRemovesWhatCrashesLeft: the holders of a thousand locks died, and nobody ever asks for those locks again.
 func TestOneSweepRemovesWhatCrashesLeft(t *testing.T) {
 	t.Parallel()
-	const n = 1000
+	n := 1000
+	if raceDetector {
+		n = 200 // all of them are swept without it, in the same make test
+	}
 	prefix := fmt.Sprintf("%s %d", t.Name(), runs.Add(1))
 	p := recipestest.NewProxy(t, recipestest.Endpoint(t))
 	dead := careless(t, recipestest.Namespace(t, prefix, p), 300*time.Second)
@@ -106,7 +109,7 @@ func TestOneSweepRemovesWhatCrashesLeft(t *testing.T) {
 	start := time.Now()
 	all, err := lock.List(t.Context(), sweeper)
 	t.Logf("%d locks swept in %v, by %d requests", n, time.Since(start).Round(time.Millisecond), requests.Total())
-	if requests.Txns.Load() > n/50 {
+	if requests.Txns.Load() > int64(n/50) {
 		t.Errorf("%d Txns to sweep %d locks", requests.Txns.Load(), n)
 	}
 	if err != nil || len(all) != 1 || all[0].Name != "alive" {
