@@ -89,7 +89,7 @@ func TestALateTxnOfAReleasedHolderIsRefused(t *testing.T) {
 func TestManyGiveUpAtOnce(t *testing.T) {
 	const n = 200 // more marks than one Txn may have operations
 	c := recipestest.Client(t)
-	long := session.TTL(5*time.Minute) // a busy machine may not renew in time
+	long := session.TTL(5 * time.Minute) // a busy machine may not renew in time
 	a, b := open(t, c, long), open(t, c, long)
 	held := acquire(t, a, "x")
 	ctx, cancel := context.WithCancel(t.Context())
