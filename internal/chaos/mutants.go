@@ -91,8 +91,9 @@ var bites = map[string]func(p Plan) Plan{
 	},
 	"gone is taken for passed": Plan.short,
 	"tail removed although the predecessor is unknown": func(p Plan) Plan { // many give up just when they have to find out
-		p.Names, p.Clients, p.Patience, p.Latency, p.Long = 4, 5, 700*time.Millisecond, 30*time.Millisecond, 40
-		p.Faults = 30 * time.Second
+		p.Clients, p.Workers, p.Names = 6, 6, 17
+		p.Patience, p.Latency, p.Long, p.Hold = 700*time.Millisecond, 30*time.Millisecond, 80, 2*time.Second
+		p.Faults, p.Gap = 38*time.Second, 100*time.Millisecond
 		return p.only("answers slow, connections reset")
 	},
 	"a deleted predecessor is taken for one that passed": func(p Plan) Plan { return p.only("key deleted", check.KindKill) },

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,16 +60,31 @@ func (d *smallDisk) unmount() error { return unix.Unmount(d.dir, unix.MNT_DETACH
 // A throttle is a cgroup whose processes may write only so often.
 type throttle struct{ dir, device string }
 
-const blkio = "/sys/fs/cgroup/blkio"
+const (
+	blkio  = "/sys/fs/cgroup/blkio"
+	prefix = "stile-chaos-" // and the number of the process whose it is
+)
+
+// sweepThrottles removes those of runs that were killed.
+func sweepThrottles() {
+	dirs, _ := filepath.Glob(filepath.Join(blkio, prefix+"*"))
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), prefix))
+		if err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			_ = os.Remove(dir)
+		}
+	}
+}
 
 // newThrottle makes one for the device that dir is on. It takes root and version 1 of the block controller.
 func newThrottle(dir string) (*throttle, error) {
+	sweepThrottles()
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil {
 		return nil, err
 	}
 	t := &throttle{
-		dir:    filepath.Join(blkio, "stile-chaos-"+strconv.Itoa(os.Getpid())),
+		dir:    filepath.Join(blkio, prefix+strconv.Itoa(os.Getpid())),
 		device: fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)),
 	}
 	if err := os.Mkdir(t.dir, 0o755); err != nil {
