@@ -41,7 +41,7 @@ var kinds = []*kind{
 	{name: "requests late", lane: laneNetwork, weight: 3, least: 100 * ms, most: 2000 * ms, inTTLs: true, inflict: lateRequests},
 	{name: "answers slow", lane: laneNetwork, weight: 2, least: time.Second, most: 5 * time.Second, inflict: slowAnswers},
 	{name: "requests late, on lost connections", lane: laneNetwork, weight: 4, least: 500 * ms, most: 3 * time.Second, inflict: orphans},
-	{name: "answers slow, then none", lane: laneNetwork, weight: 1, least: 2100 * ms, most: 2600 * ms, inTTLs: true, inflict: fade},
+	{name: "answers slow, then none", lane: laneNetwork, weight: 1, least: 2600 * ms, most: 2900 * ms, inTTLs: true, inflict: fade},
 	{name: "answers slow, connections reset", lane: laneNetwork, weight: 2, least: time.Second, most: 5 * time.Second, inflict: slowResets},
 	{name: "connections reset", lane: laneNetwork, weight: 2, least: 200 * ms, most: 3 * time.Second, inflict: resets},
 

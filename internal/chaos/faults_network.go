@@ -120,10 +120,12 @@ func fade(r *round, a *act) error {
 	}
 	slow := r.plan.TTL/2 + upTo(a.rand, r.plan.TTL/2)
 	sleep(r.ctx, slow)
-	for _, m := range r.crew {
+	began := time.Now()
+	for _, m := range r.crew { // one after the other: their renewals may go in step
 		m.each(func(p *proxy.Proxy) { p.Hold(proxy.ToServer) })
+		sleep(r.ctx, upTo(a.rand, r.plan.TTL/9))
 	}
-	sleep(r.ctx, a.lasts-slow)
+	sleep(r.ctx, a.lasts-slow-time.Since(began))
 	for _, m := range r.crew {
 		m.heal()
 	}

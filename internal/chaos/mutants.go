@@ -54,7 +54,7 @@ func trialPlan(workload string) Plan {
 // bites are the plans that find the mutants.
 var bites = map[string]func(p Plan) Plan{
 	"trust counts from the answer": func(p Plan) Plan {
-		p.TTL = 9 * time.Second
+		p.TTL, p.Faults = 9*time.Second, 28*time.Second
 		return p.only("answers slow, then none").holdLong()
 	},
 	"own entry not looked at after the wait":   func(p Plan) Plan { return p.only("waiter removed", "key deleted") },
