@@ -22,7 +22,7 @@ func (wantsWrite) Blind(g line.Grantee, otherwise clientv3.Op) clientv3.Op {
 }
 
 func (wantsWrite) Plan(view *line.View, g line.Grantee) (line.Grant, bool, error) {
-	free := view.Get(writerPlace) == nil && len(view.Names(readerPlaces)) == 0
+	free := view.Get(writerPlace) == nil && !view.Any(readerPlaces)
 	return line.Grant{If: alone(g), Then: []clientv3.Op{g.Put(writerPlace)}}, free, nil
 }
 

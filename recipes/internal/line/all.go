@@ -64,7 +64,9 @@ func (s *Set) Wait(ctx context.Context) error {
 	waited := false
 	for _, e := range s.entries {
 		waited = waited || !e.head
-		if err := e.Wait(ctx); err != nil {
+		err := e.Wait(ctx)
+		e.closeOwn() // the hold opens watches of its own, if it lasts
+		if err != nil {
 			return err
 		}
 	}

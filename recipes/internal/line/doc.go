@@ -45,7 +45,9 @@
 //	            passed             head
 //	            gone → p           the predecessor is p
 //	            gone, removed, absent   the predecessor is unknown: searching
-//	            own entry written or deleted by somebody else   out: never head
+//	            own entry written or deleted by somebody else   out. After a reconnect the two watches resume one after the other:
+//	                               a removed one may take itself for the head until its own event comes, as a holder does whose
+//	                               key an operator deletes. What it writes by its token is refused.
 //	searching Etcd's history of tail tells who was in front: read tail just before the own join (the revision before that at which
 //	          it was written, and so on):
 //	            no tail            head

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -15,11 +17,12 @@ import (
 )
 
 // Observe yields all keys below prefix, by name: as they are, and again after each change. What changes while the caller is busy comes as one.
-// It goes on through compactions, reconnects and restarts, and asks again while etcd is away. It ends with an error: when ctx ends, or when etcd
+// It goes on through compactions, reconnects and restarts, asks again while etcd is away, and reads again each 30 to 60 s in case a watch has
+// fallen silent. It ends with an error: when ctx ends, or when etcd
 // refuses.
 func Observe(ctx context.Context, client *clientv3.Client, prefix string) iter.Seq2[[]*mvccpb.KeyValue, error] {
 	return func(yield func([]*mvccpb.KeyValue, error) bool) {
-		o := observer{client: client, prefix: prefix, yield: yield}
+		o := observer{client: client, prefix: prefix, yield: yield, again: readAgain}
 		pauses := retry.Pauses(ctx)
 		for {
 			err := o.once(ctx, pauses.Reset)
@@ -50,14 +53,24 @@ type observer struct {
 	yield  func([]*mvccpb.KeyValue, error) bool
 	told   []*mvccpb.KeyValue // what was yielded last
 	any    bool               // something was
+	again  time.Duration      // how long a watch is trusted, at least; at most twice as long
 }
+
+const readAgain = 30 * time.Second
 
 // once follows one watch as long as that lasts.
 func (o *observer) once(ctx context.Context, opened func()) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	changes := o.client.Watch(ctx, o.prefix, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
-	created, ok := <-changes
+	again := time.NewTimer(o.again + rand.N(o.again))
+	defer again.Stop()
+	var created clientv3.WatchResponse
+	ok := false
+	select {
+	case created, ok = <-changes:
+	case <-again.C:
+	}
 	// If the watch is open, what this read doesn't see comes as an event. If not, the read tells whether etcd refuses.
 	limited, stop := context.WithTimeoutCause(ctx, lookWithin, retry.NoAnswer(lookWithin))
 	resp, err := o.client.Get(limited, o.prefix, clientv3.WithPrefix())
@@ -78,7 +91,7 @@ func (o *observer) once(ctx context.Context, opened func()) error {
 		if err := o.tell(keys); err != nil {
 			return err
 		}
-		if err := keys.next(changes); err != nil {
+		if err := keys.next(changes, again.C); err != nil {
 			return err
 		}
 	}
@@ -99,8 +112,14 @@ func (o *observer) tell(keys *View) error {
 }
 
 // next waits for a change, and takes all that have come.
-func (v *View) next(changes clientv3.WatchChan) error {
-	resp, ok := <-changes
+func (v *View) next(changes clientv3.WatchChan, again <-chan time.Time) error {
+	var resp clientv3.WatchResponse
+	var ok bool
+	select {
+	case resp, ok = <-changes:
+	case <-again:
+		return errLookAgain
+	}
 	for {
 		if !ok || resp.Err() != nil {
 			return errLookAgain

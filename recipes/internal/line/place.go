@@ -2,8 +2,6 @@ package line
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -75,15 +73,14 @@ type View struct {
 // Get is what stands at name, nil if nothing does.
 func (v *View) Get(name string) *mvccpb.KeyValue { return v.places[name] }
 
-// Names are those that begin with prefix, sorted.
-func (v *View) Names(prefix string) []string {
-	return slices.Sorted(func(yield func(string) bool) {
-		for name := range maps.Keys(v.places) {
-			if strings.HasPrefix(name, prefix) && !yield(name) {
-				return
-			}
+// Any reports whether a name begins with prefix.
+func (v *View) Any(prefix string) bool {
+	for name := range v.places {
+		if strings.HasPrefix(name, prefix) {
+			return true
 		}
-	})
+	}
+	return false
 }
 
 func (ln *Line) view(rev int64, kvs []*mvccpb.KeyValue) *View {
