@@ -66,6 +66,9 @@ func (e *each) scenario(t *testing.T, scenario func(*Case)) {
 				defer release()
 				t.Run(fmt.Sprintf("%d of %d, %v", i+1, len(sent), form), func(t *testing.T) {
 					c := e.run(t, scenario, i+1, form)
+					for try := 1; try < 3 && !c.Met() && !t.Failed(); try++ {
+						c = e.run(t, scenario, i+1, form) // a busy machine puts events together, and saves the call a request
+					}
 					switch {
 					case c.Met():
 						e.met.Add(int64(form.Run))
