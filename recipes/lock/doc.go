@@ -21,6 +21,12 @@
 // that is held for over a quarter of a second is watched for others who take it away: 1 watch and 1 read. None of
 // this depends on how many wait, or on how many locks the session holds.
 //
+// # Taking it back
+//
+// Revoke asks the holder to finish and release within a grace, at whose end its context ends with a *session.RevokedError; Force takes the lock
+// at once, from whoever does not hear; Remove takes somebody who waits out of the line. Who asked, when and why stays beside the lock:
+// Inspect shows the last 16.
+//
 // # Not re-entrant
 //
 // Acquiring a lock that the context says is held already would wait for itself: that is ErrWouldDeadlock, at once.

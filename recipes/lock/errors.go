@@ -1,8 +1,6 @@
 package lock
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,10 +11,14 @@ import (
 var (
 	// ErrHeld says that somebody else holds the lock, or waits for it. It comes as a *HeldError.
 	ErrHeld = line.ErrHeld
-	// ErrRemoved says that somebody else took the acquisition out of the line.
+	// ErrRemoved says that somebody else took the acquisition out of the line. If Remove did it comes as a *session.RevokedError, with the reason.
 	ErrRemoved = line.ErrRemoved
+	// ErrNotHeld says that there is nobody to take the lock from.
+	ErrNotHeld = calls.ErrNotHeld
+	// ErrNotWaiting says that there is nobody with that id in the line.
+	ErrNotWaiting = calls.ErrNotWaiting
 	// ErrWouldDeadlock says that the context comes from a hold on the same lock. Pass another if the wait is meant.
-	ErrWouldDeadlock = errors.New("the context holds this lock already, waiting would be for oneself")
+	ErrWouldDeadlock = calls.ErrWouldDeadlock
 )
 
 // HeldError tells who has the lock.
@@ -37,18 +39,10 @@ func (e *HeldError) Error() string {
 // Is makes it an ErrHeld.
 func (*HeldError) Is(target error) bool { return target == ErrHeld }
 
-// heldBy asks who the holder is. If that can't be told it is the last in line, who was there a moment ago.
-func heldBy(ctx context.Context, c *calls.Call, err error) error {
-	held := &HeldError{Name: c.Name}
-	if last, ok := errors.AsType[*line.HeldError](err); ok {
-		held.Holder = holder(line.Standing{Details: last.Last})
-	}
-	bound, cancel := c.Keeper.Bound(ctx, nil)
-	defer cancel()
-	if kv, err := c.Keeper.KV(); err == nil {
-		if s, err := line.Read(bound, kv, c.Prefix); err == nil && len(s) > 0 {
-			held.Holder = holder(s[0])
-		}
+func heldBy(n line.Named) error {
+	held := &HeldError{Name: n.Name}
+	if len(n.State) > 0 {
+		held.Holder = holder(n.State[0])
 	}
 	return held
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -140,4 +141,66 @@ func ExampleWatch() {
 	// Output:
 	// held by backup
 	// free
+}
+
+func ExampleRevoke() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	held, err := lock.Acquire(ctx, s, "backup")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// Somebody else, who knows the name:
+	err = lock.Revoke(ctx, c, "backup", "the disk is to be replaced", time.Minute, lock.By("ops"))
+	fmt.Println(err)
+
+	<-held.Revoking() // between two steps of the work
+	fmt.Println(held.Revocation().By, "asks:", held.Revocation().Reason)
+	fmt.Println(held.Release(ctx))
+	// Output:
+	// <nil>
+	// ops asks: the disk is to be replaced
+	// <nil>
+}
+
+func ExampleForce() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	held, err := lock.Acquire(ctx, s, "stuck")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(lock.Force(ctx, c, "stuck", "it hangs", lock.By("ops")))
+	_, err = held.Txn(ctx).Then(clientv3.OpPut("late", "")).Commit()
+	fmt.Println(errors.Is(err, session.ErrLost))
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleRemove() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	fmt.Println(lock.Remove(ctx, c, "deploy", "0f4b0f6e-6c1e-4a57-9a2e-8a1d0a0d7a10", "not today"))
+	// Output:
+	// lock "deploy": remove: "0f4b0f6e-6c1e-4a57-9a2e-8a1d0a0d7a10": does not wait
 }

@@ -2,8 +2,6 @@ package lock
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/calls"
@@ -60,56 +58,19 @@ func hand(ctx context.Context, s *session.Session, name string, get calls.Get) (
 	return &Held{h}, nil
 }
 
-// acquire waits for the lock, unless ctx says that it is held already.
-func acquire(ctx context.Context, c *calls.Call) (*keep.Hold, error) {
-	if c.Keeper.Holding(ctx, c.Prefix) {
-		return nil, fmt.Errorf("%s: %w", c.What(), ErrWouldDeadlock)
-	}
-	h, err := c.Attempt(ctx, take(c, wait))
-	if err != nil {
-		return nil, fmt.Errorf("%s: acquire: %w", c.What(), err)
-	}
-	return h, nil
-}
-
-// tryAcquire takes the lock if it is free.
-func tryAcquire(ctx context.Context, c *calls.Call) (*keep.Hold, error) {
-	limited, cancel := calls.Limit(ctx)
-	defer cancel()
-	h, err := c.Attempt(limited, take(c, try))
-	switch {
-	case err == nil:
-		return h, nil
-	case errors.Is(err, ErrHeld):
-		return nil, heldBy(limited, c, err)
-	}
-	return nil, fmt.Errorf("%s: %w", c.What(), err)
-}
+var (
+	acquire    = calls.Waiting(func(c *calls.Call) calls.Take { return take(c, (*line.Line).Head) })
+	tryAcquire = calls.Trying(func(c *calls.Call) calls.Take { return take(c, (*line.Line).TryJoin) }, heldBy)
+)
 
 // getHead is how an entry gets to the head of the line: by waiting for it, or by finding it free.
-type getHead func(ctx context.Context, ln *line.Line, lease *keep.Lease, d line.Details) (*line.Entry, error)
-
-func try(ctx context.Context, ln *line.Line, lease *keep.Lease, d line.Details) (*line.Entry, error) {
-	return ln.TryJoin(ctx, lease, d)
-}
-
-func wait(ctx context.Context, ln *line.Line, lease *keep.Lease, d line.Details) (*line.Entry, error) {
-	e, err := ln.Join(ctx, lease, d)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.Wait(ctx); err != nil {
-		e.Abandon()
-		return nil, err
-	}
-	return e, nil
-}
+type getHead func(ln *line.Line, ctx context.Context, lease *keep.Lease, d line.Details) (*line.Entry, error)
 
 // take makes the head the holder.
 func take(c *calls.Call, get getHead) calls.Take {
 	ln := line.New(c.Keeper, c.Prefix)
 	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
-		e, err := get(ctx, ln, lease, d)
+		e, err := get(ln, ctx, lease, d)
 		if err != nil {
 			return nil, keep.Spec{}, err
 		}

@@ -1,8 +1,6 @@
 package rwlock
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
 	"github.com/stile-dev/stile/recipes/internal/calls"
@@ -12,10 +10,14 @@ import (
 var (
 	// ErrHeld says that somebody else holds the lock in a way that excludes this one, or waits for it. It comes as a *HeldError.
 	ErrHeld = line.ErrHeld
-	// ErrRemoved says that somebody else took the acquisition out of the line.
+	// ErrRemoved says that somebody else took the acquisition out of the line. If Remove did it comes as a *session.RevokedError, with the reason.
 	ErrRemoved = line.ErrRemoved
+	// ErrNotHeld says that there is nobody to take the lock from.
+	ErrNotHeld = calls.ErrNotHeld
+	// ErrNotWaiting says that there is nobody with that id in the line.
+	ErrNotWaiting = calls.ErrNotWaiting
 	// ErrWouldDeadlock says that the context comes from a hold on the same lock, in either mode. Pass another if the wait is meant.
-	ErrWouldDeadlock = errors.New("the context holds this lock already, waiting would be for oneself")
+	ErrWouldDeadlock = calls.ErrWouldDeadlock
 )
 
 // HeldError tells who has the lock, or waits for it.
@@ -41,15 +43,4 @@ func (e *HeldError) Error() string {
 // Is makes it an ErrHeld.
 func (*HeldError) Is(target error) bool { return target == ErrHeld }
 
-// heldBy asks who holds and who waits.
-func heldBy(ctx context.Context, c *calls.Call) error {
-	held := &HeldError{Name: c.Name}
-	bound, cancel := c.Keeper.Bound(ctx, nil)
-	defer cancel()
-	if kv, err := c.Keeper.KV(); err == nil {
-		if waiting, holders, err := line.ReadPlaced(bound, kv, c.Prefix); err == nil {
-			held.State = state(line.Named{Name: c.Name, State: waiting, Holders: holders})
-		}
-	}
-	return held
-}
+func heldBy(n line.Named) error { return &HeldError{Name: n.Name, State: state(n)} }

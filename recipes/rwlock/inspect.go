@@ -10,6 +10,7 @@ import (
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/session"
 )
 
 // A Holder is who holds a read-write lock.
@@ -21,6 +22,8 @@ type Holder struct {
 	Token  fencing.Token     `json:"token"`
 	// Joined is when it asked for the lock, by its own wall clock.
 	Joined time.Time `json:"joined"`
+	// Revoking is set while it was asked for the lock and still has it.
+	Revoking *session.Revocation `json:"revoking,omitempty"`
 }
 
 // A Waiter is who waits for a read-write lock. It has no token yet.
@@ -39,36 +42,38 @@ type State struct {
 	Writer  *Holder  `json:"writer"`            // nil: nobody writes
 	Readers []Holder `json:"readers,omitempty"` // in the order in which they were let in
 	Waiters []Waiter `json:"waiters,omitempty"` // in order of arrival
+	// Revoked are the last 16 orders of operators, the latest first.
+	Revoked []session.Revocation `json:"revoked,omitempty"`
 }
 
-// An Option sets something about Inspect, List and Watch.
-type Option func(*calls.Reading)
+// A ClientOption sets something about the calls that take a client.
+type ClientOption func(*calls.Reading)
 
 // Root is the prefix of all keys, where the sessions have one of their own (session.Root).
-func Root(prefix string) Option {
+func Root(prefix string) ClientOption {
 	return func(r *calls.Reading) { r.Root = prefix }
 }
 
 // Inspect reads who holds the lock and who waits, at one revision. While etcd is away it fails after 5 s, or when ctx ends, with an error that Is
 // session.ErrUnavailable.
-func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...Option) (State, error) {
+func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...ClientOption) (State, error) {
 	return calls.Inspect(ctx, client, kind, name, opts, state)
 }
 
 // List reads the state of every read-write lock that is held or waited for, by name. It reads all their keys, in one answer.
-func List(ctx context.Context, client *clientv3.Client, opts ...Option) ([]State, error) {
+func List(ctx context.Context, client *clientv3.Client, opts ...ClientOption) ([]State, error) {
 	return calls.List(ctx, client, kind, opts, state)
 }
 
 // Watch yields the state of the lock: as it is, and again whenever it has changed. It is as lock.Watch is.
-func Watch(ctx context.Context, client *clientv3.Client, name string, opts ...Option) iter.Seq2[State, error] {
+func Watch(ctx context.Context, client *clientv3.Client, name string, opts ...ClientOption) iter.Seq2[State, error] {
 	return calls.Watch(ctx, client, kind, name, opts, state)
 }
 
 func state(n line.Named) State {
-	st := State{Name: n.Name}
+	st := State{Name: n.Name, Revoked: n.Revoked}
 	for _, s := range n.Holders {
-		h := Holder{ID: s.ID, Host: s.Host, PID: s.PID, Labels: s.Labels, Token: fencing.FromRevision(s.Rev), Joined: s.At}
+		h := Holder{ID: s.ID, Host: s.Host, PID: s.PID, Labels: s.Labels, Token: fencing.FromRevision(s.Rev), Joined: s.At, Revoking: s.Revoking}
 		if s.Want == writerPlace {
 			st.Writer = &h
 		} else {

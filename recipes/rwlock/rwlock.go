@@ -81,31 +81,11 @@ const (
 )
 
 func acquire(m mode, g *got) calls.Get {
-	return func(ctx context.Context, c *calls.Call) (*keep.Hold, error) {
-		if c.Keeper.Holding(ctx, c.Prefix) {
-			return nil, fmt.Errorf("%s: %w", c.What(), ErrWouldDeadlock)
-		}
-		h, err := c.Attempt(ctx, take(c, m, (*line.Line).Acquire, g))
-		if err != nil {
-			return nil, fmt.Errorf("%s: acquire: %w", c.What(), err)
-		}
-		return h, nil
-	}
+	return calls.Waiting(func(c *calls.Call) calls.Take { return take(c, m, (*line.Line).Acquire, g) })
 }
 
 func tryAcquire(m mode, g *got) calls.Get {
-	return func(ctx context.Context, c *calls.Call) (*keep.Hold, error) {
-		limited, cancel := calls.Limit(ctx)
-		defer cancel()
-		h, err := c.Attempt(limited, take(c, m, (*line.Line).TryAcquire, g))
-		switch {
-		case errors.Is(err, ErrHeld):
-			return nil, heldBy(limited, c)
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", c.What(), err)
-		}
-		return h, nil
-	}
+	return calls.Trying(func(c *calls.Call) calls.Take { return take(c, m, (*line.Line).TryAcquire, g) }, heldBy)
 }
 
 type get func(ln *line.Line, ctx context.Context, lease *keep.Lease, d line.Details, want line.Want) (*line.Entry, error)

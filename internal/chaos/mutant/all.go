@@ -60,6 +60,8 @@ var All = []Mutant{
 // take makes`},
 	}},
 	{Name: "acquired anew in silence after a loss", Edits: []Edit{{
+		lockDir + "lock.go", "import (\n", "import (\n\t\"errors\"\n",
+	}, {
 		lockDir + "lock.go",
 		"	return &Held{h}, nil\n",
 		`	held := &Held{h}

@@ -127,6 +127,57 @@ func (c *Call) Of(name string) *Call {
 	return &Call{Keeper: c.Keeper, Name: name, Prefix: keys.Prefix(c.Keeper.Root(), c.kind, name), kind: c.kind}
 }
 
+// ErrWouldDeadlock says that a context comes from a hold on what is to be acquired.
+var ErrWouldDeadlock = errors.New("the context holds this already, waiting would be for oneself")
+
+// Waiting gets by waiting, unless ctx says that it is held already.
+func Waiting(take func(c *Call) Take) Get {
+	return func(ctx context.Context, c *Call) (*keep.Hold, error) {
+		if c.Keeper.Holding(ctx, c.Prefix) {
+			return nil, fmt.Errorf("%s: %w", c.What(), ErrWouldDeadlock)
+		}
+		h, err := c.Attempt(ctx, take(c))
+		if err != nil {
+			return nil, fmt.Errorf("%s: acquire: %w", c.What(), err)
+		}
+		return h, nil
+	}
+}
+
+// Trying gets what is free at once. If it isn't, held makes the error of what is known about who has it.
+func Trying(take func(c *Call) Take, held func(n line.Named) error) Get {
+	return func(ctx context.Context, c *Call) (*keep.Hold, error) {
+		limited, cancel := Limit(ctx)
+		defer cancel()
+		h, err := c.Attempt(limited, take(c))
+		switch {
+		case err == nil:
+			return h, nil
+		case errors.Is(err, line.ErrHeld):
+			return nil, held(c.look(limited, err))
+		}
+		return nil, fmt.Errorf("%s: %w", c.What(), err)
+	}
+}
+
+// look reads who has it. If that can't be told it is whoever was the last in line, a moment ago.
+func (c *Call) look(ctx context.Context, err error) line.Named {
+	n := line.Named{Name: c.Name}
+	if e, ok := errors.AsType[*line.HeldError](err); ok && e.Placed {
+		n.Holders = line.State{{Details: e.Last}}
+	} else if ok && !e.Last.At.IsZero() {
+		n.State = line.State{{Details: e.Last}}
+	}
+	bound, cancel := c.Keeper.Bound(ctx, nil)
+	defer cancel()
+	if kv, err := c.Keeper.KV(); err == nil {
+		if now, err := line.ReadNamed(bound, kv, c.Prefix, c.Name); err == nil && len(now.State)+len(now.Holders) > 0 {
+			n = now
+		}
+	}
+	return n
+}
+
 // A Take takes what is wanted on one lease, and says what it has got. Who abandons that leaves nothing.
 type Take func(ctx context.Context, lease *keep.Lease, d line.Details) (got interface{ Abandon() }, spec keep.Spec, err error)
 

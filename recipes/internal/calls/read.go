@@ -14,10 +14,14 @@ import (
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
-// Reading is what the options of those who only look set.
-type Reading struct{ Root string }
+// Reading is what the options of those who have no session set.
+type Reading struct {
+	Root string
+	By   string // who asks
+	ID   string // of whom is asked
+}
 
-// An Option is one of a recipe's for those who only look.
+// An Option is one of a recipe's for those who have no session.
 type Option interface{ ~func(*Reading) }
 
 // root checks what somebody who only looks has given.
@@ -58,11 +62,11 @@ func Inspect[S any, O Option](ctx context.Context, client *clientv3.Client, kind
 	}
 	ctx, cancel := Limit(ctx)
 	defer cancel()
-	waiting, holders, err := line.ReadPlaced(ctx, client.KV, p)
+	n, err := line.ReadNamed(ctx, client.KV, p, name)
 	if err != nil {
 		return none, fmt.Errorf("%s %q: inspect: %w", kind, name, retry.Answer(ctx, err))
 	}
-	return state(line.Named{Name: name, State: waiting, Holders: holders}), nil
+	return state(n), nil
 }
 
 // List reads the state of every name of the kind that is in use. It takes at most TryTimeout.
@@ -99,8 +103,8 @@ func Watch[S any, O Option](ctx context.Context, client *clientv3.Client, kind, 
 				yield(none, fmt.Errorf("%s %q: watch: %w", kind, name, err))
 				return
 			}
-			waiting, _ := line.Parse(p, kvs)
-			now := state(line.Named{Name: name, State: waiting, Holders: line.Holders(p, kvs)})
+			n, _ := line.Name(p, name, kvs)
+			now := state(n)
 			if told != nil && reflect.DeepEqual(*told, now) {
 				continue // a mark was left, or buried
 			}

@@ -81,6 +81,9 @@ func (b bounded) Err() error {
 // join counts work in, for those who wait for its end: Close, and the revocation of the lease.
 func (h *Hold) join() (leave func()) {
 	l, k := h.lease, h.lease.keeper
+	h.mu.Lock()
+	h.ending.joined = true
+	h.mu.Unlock()
 	k.mu.Lock()
 	k.busy.enter()
 	k.mu.Unlock()

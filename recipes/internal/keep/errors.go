@@ -2,6 +2,7 @@ package keep
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/retry"
@@ -16,6 +17,12 @@ var (
 	ErrUnknownOutcome = fencing.ErrUnknownOutcome
 	ErrUnavailable    = retry.ErrUnavailable
 )
+
+// ErrMaxHold is the loss of a hold that has lasted as long as it may.
+var ErrMaxHold = retry.Permanent(fmt.Errorf("%w: it has lasted as long as it may (MaxHold)", ErrLost))
+
+// ErrRemoved says that somebody else has taken an entry out of the line.
+var ErrRemoved = retry.Permanent(errors.New("removed from the line by somebody else"))
 
 // ErrNotThere is what giving back returns when etcd says that it was not one's own any more.
 var ErrNotThere = retry.Permanent(errors.New("it was not there any more"))

@@ -20,6 +20,7 @@ type Spec struct {
 	Claims []fencing.Claim
 	// Watches are on Keys and open already, or none.
 	Watches []*Watch
+	Max     time.Duration // after which it ends by itself; 0: never
 	// Give gives it back in etcd, until ctx ends. It may be called again after an error. ErrNotThere says that it was not its own.
 	Give func(ctx context.Context) error
 }
@@ -36,6 +37,7 @@ type Hold struct {
 
 	mu       sync.Mutex
 	watching *time.Timer // starts to watch the own keys
+	ending   ending
 
 	releasing sync.Once
 	released  chan struct{}
@@ -46,6 +48,7 @@ type Hold struct {
 // uncertain when ctx ends; then nothing is held, and the recipe gives the keys up.
 func (l *Lease) Hold(ctx, values context.Context, spec Spec) (*Hold, error) {
 	h := &Hold{lease: l, what: spec.What, keys: spec.Keys, give: spec.Give, released: make(chan struct{})}
+	h.ending.asked = make(chan struct{})
 	for _, c := range spec.Claims {
 		h.claims = append(h.claims, c.Bind(h.Err))
 	}
@@ -59,6 +62,11 @@ func (l *Lease) Hold(ctx, values context.Context, spec Spec) (*Hold, error) {
 		return nil, err
 	}
 	h.watchOwn(spec.Watches)
+	if spec.Max > 0 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.endsIn(spec.Max, ErrMaxHold)
+	}
 	return h, nil
 }
 
@@ -128,8 +136,10 @@ func (h *Hold) End(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cancel(fmt.Errorf("%s: %w", h.what, why))
-	if h.watching != nil {
-		h.watching.Stop()
+	for _, t := range []*time.Timer{h.watching, h.ending.timer} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 }
 
@@ -207,7 +217,8 @@ func (h *Hold) release(ctx context.Context) error {
 
 func (h *Hold) giveBack(ctx context.Context) error {
 	h.End(ErrReleased) // before anybody else can have it
-	if why := context.Cause(h.ctx); errors.Is(why, ErrLost) {
+	why := context.Cause(h.ctx)
+	if errors.Is(why, ErrLost) && !yielded(why) {
 		if h.lease.ctx.Err() == nil { // one key was taken; the others, and what goes with them, stand as long as the session lives
 			h.lease.keeper.Finish(h.lease, h.what+": release", h.give)
 		}
@@ -219,6 +230,8 @@ func (h *Hold) giveBack(ctx context.Context) error {
 	defer stop()
 	err := h.give(bounded)
 	switch {
+	case yielded(why) && (err == nil || errors.Is(err, ErrNotThere)):
+		return why
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrNotThere):

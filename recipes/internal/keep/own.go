@@ -4,6 +4,9 @@ import (
 	"context"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
@@ -59,20 +62,36 @@ func (h *Hold) watchKey(key Key, w *Watch) {
 	}
 }
 
-// openOwn opens the watch, then reads the key: what was written before is noticed as well.
+// openOwn opens the watch, then reads the key and what stands beside it: what was written before is noticed as well.
 func (h *Hold) openOwn(key Key) (*Watch, error) {
 	k := h.lease.keeper
-	w, err := k.Watch(h.ctx, key.Name)
+	w, err := k.WatchOwn(h.ctx, key.Name)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := k.Bound(h.ctx, h.lease)
 	defer cancel()
-	if err := k.compare(ctx, []ownKey{{key, h}}); err != nil {
+	resp, err := k.Txn(ctx, nil, []clientv3.Op{clientv3.OpGet(key.Name, end(key.Name))}, nil)
+	if err != nil {
 		w.Close()
 		return nil, err
 	}
+	there := false
+	for _, kv := range resp.Responses[0].GetResponseRange().Kvs {
+		there = there || string(kv.Key) == key.Name && kv.ModRevision == key.Rev
+		h.hear(key, kv)
+	}
+	if !there {
+		h.lose(taken)
+	}
 	return w, nil
+}
+
+// hear takes what stands beside the key.
+func (h *Hold) hear(key Key, kv *mvccpb.KeyValue) {
+	if string(kv.Key) == RevokeKey(key.Name) {
+		h.ask(kv)
+	}
 }
 
 func (h *Hold) listen(key Key, w *Watch) {
@@ -80,7 +99,10 @@ func (h *Hold) listen(key Key, w *Watch) {
 	defer stop()
 	for resp := range w.C {
 		for _, ev := range resp.Events {
-			if ev.Kv.ModRevision > key.Rev {
+			if ev.Type == clientv3.EventTypePut {
+				h.hear(key, ev.Kv)
+			}
+			if string(ev.Kv.Key) == key.Name && ev.Kv.ModRevision > key.Rev {
 				h.lose(taken)
 			}
 		}

@@ -42,6 +42,14 @@ func CheckName(name string) error {
 	return nil
 }
 
+// CheckText refuses text that could not be shown to people.
+func CheckText(text string) error {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return errors.New("not printable UTF-8")
+	}
+	return nil
+}
+
 // CheckRoot refuses a root that could not be told from its neighbours.
 func CheckRoot(root string) error {
 	switch {

@@ -2,6 +2,7 @@ package line
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -29,6 +30,7 @@ func (ln *Line) Lineup(ctx context.Context) (*Lineup, error) {
 
 func lineup(prefix string, entries []*mvccpb.KeyValue) *Lineup {
 	l := &Lineup{prefix: prefix}
+	entries = slices.DeleteFunc(entries, func(kv *mvccpb.KeyValue) bool { return entryID(prefix, kv) == "" })
 	l.Waiting, _ = Parse(prefix, entries)
 	for _, kv := range entries {
 		if !live(kv) && (len(l.Waiting) == 0 || kv.CreateRevision < l.Waiting[0].Rev) {

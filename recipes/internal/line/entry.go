@@ -3,8 +3,10 @@ package line
 import (
 	"encoding/json"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
@@ -40,6 +42,15 @@ func encode(v any) string {
 		panic(err) // strings, numbers and times of our own
 	}
 	return string(b)
+}
+
+// entryID is the id of the entry that kv is, "" if it is something else: what stands beside one, or what no recipe wrote.
+func entryID(prefix string, kv *mvccpb.KeyValue) string {
+	id, ok := strings.CutPrefix(string(kv.Key), prefix+"e/")
+	if !ok || uuid.Validate(id) != nil {
+		return ""
+	}
+	return id
 }
 
 // live reports whether kv, an entry as etcd has it, was never written again.

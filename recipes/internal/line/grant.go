@@ -70,7 +70,7 @@ func (ln *Line) heldBy(read *ran) error {
 	held := &HeldError{}
 	for _, kv := range read.gets[ln.prefix+places] {
 		if v := readPlace(kv); v.ID != "" {
-			held.Last = v.Details
+			held.Last, held.Placed = v.Details, true
 		}
 	}
 	return held

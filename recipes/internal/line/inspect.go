@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/stile-dev/stile/recipes/internal/keep"
 	"github.com/stile-dev/stile/recipes/internal/keys"
 )
 
@@ -22,6 +23,8 @@ type Standing struct {
 	// Since is when it got to the head, by the wall clock of whoever passed on to it; for the first in line, and after a crash,
 	// when it joined. It is zero for those who wait.
 	Since time.Time
+	// Revoking is what it was asked, if it holds and somebody wants it back.
+	Revoking *keep.Revocation
 }
 
 // State is a line at one revision: the head, then those who wait in order.
@@ -35,28 +38,42 @@ func Read(ctx context.Context, kv clientv3.KV, prefix string) (State, error) {
 
 // ReadPlaced is Read, and tells who has the places.
 func ReadPlaced(ctx context.Context, kv clientv3.KV, prefix string) (waiting, holders State, err error) {
+	n, err := ReadNamed(ctx, kv, prefix, "")
+	return n.State, n.Holders, err
+}
+
+// ReadNamed reads all that stands under prefix, the name's. What Read says of a tail holds here too.
+func ReadNamed(ctx context.Context, kv clientv3.KV, prefix, name string) (Named, error) {
 	resp, err := kv.Get(ctx, prefix, clientv3.WithPrefix())
 	if err != nil {
-		return nil, nil, err
+		return Named{}, err
 	}
-	s, tail := Parse(prefix, resp.Kvs)
-	if len(s) == 0 && tail != nil {
+	n, tail := Name(prefix, name, resp.Kvs)
+	if len(n.State) == 0 && tail != nil {
 		_ = Sweep(ctx, kv, DeadTail{prefix, tail.ModRevision}) // whoever may only read leaves it to others
 	}
-	return s, Holders(prefix, resp.Kvs), nil
+	return n, nil
+}
+
+// Name is what the keys under prefix, the name's, say.
+func Name(prefix, name string, kvs []*mvccpb.KeyValue) (n Named, tail *mvccpb.KeyValue) {
+	n = Named{Name: name, Holders: Holders(prefix, kvs), prefix: prefix}
+	n.State, tail = Parse(prefix, kvs)
+	n.revocations(kvs)
+	return n, tail
 }
 
 // Parse makes the state of the line under prefix of its keys.
 func Parse(prefix string, kvs []*mvccpb.KeyValue) (s State, tail *mvccpb.KeyValue) {
 	var marks []*mvccpb.KeyValue
 	for _, kv := range kvs {
-		id, isEntry := strings.CutPrefix(string(kv.Key), prefix+"e/")
+		id := entryID(prefix, kv)
 		switch {
 		case string(kv.Key) == prefix+"tail":
 			tail = kv
-		case isEntry && live(kv):
+		case id != "" && live(kv):
 			s = append(s, Standing{Details: readDetails(kv), ID: id, Rev: kv.CreateRevision, Lease: clientv3.LeaseID(kv.Lease)})
-		case isEntry:
+		case id != "":
 			marks = append(marks, kv)
 		}
 	}
@@ -111,6 +128,10 @@ type Named struct {
 	Name    string
 	State   State
 	Holders State
+	Revoked []keep.Revocation // lately, the last one first
+
+	prefix string
+	noted  int64 // the revision of the record that Revoked was read from
 }
 
 // ReadAll reads all lines of one kind in which somebody stands or has a place, by name. Tails left behind by crashes are swept.
@@ -125,13 +146,12 @@ func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, e
 		name, n := leading(root, kind, kvs)
 		if name != "" {
 			prefix := keys.Prefix(root, kind, name)
-			s, tail := Parse(prefix, kvs[:n])
-			held := Holders(prefix, kvs[:n])
-			if len(s) == 0 && tail != nil {
+			named, tail := Name(prefix, name, kvs[:n])
+			if len(named.State) == 0 && tail != nil {
 				dead = append(dead, DeadTail{prefix, tail.ModRevision})
 			}
-			if len(s) > 0 || len(held) > 0 {
-				lines = append(lines, Named{name, s, held})
+			if len(named.State) > 0 || len(named.Holders) > 0 {
+				lines = append(lines, named)
 			}
 		}
 		kvs = kvs[n:]
@@ -164,6 +184,7 @@ func leading(root, kind string, kvs []*mvccpb.KeyValue) (name string, n int) {
 		return "", 1
 	}
 	prefix := keys.Prefix(root, kind, name)
+	n = 1 // whatever Split says of it
 	for n < len(kvs) && strings.HasPrefix(string(kvs[n].Key), prefix) {
 		n++
 	}

@@ -34,7 +34,7 @@ func (ln *Line) voided(id string) string { return ln.prefix + "x/" + id }
 var ErrHeld = errors.New("held")
 
 // ErrRemoved says that somebody else has taken the entry out of the line.
-var ErrRemoved = retry.Permanent(errors.New("removed from the line by somebody else"))
+var ErrRemoved = keep.ErrRemoved
 
 // Join stands in line, at its end. It tries until ctx ends (a ctx of Keeper.Bound) and leaves nothing behind when it fails:
 // what it doesn't know it has found out in the background.
@@ -169,9 +169,23 @@ func (e *Entry) found(resp *clientv3.TxnResponse) bool {
 	return len(own) > 0
 }
 
+// Head joins, and waits for the head. It leaves nothing behind when it fails.
+func (ln *Line) Head(ctx context.Context, lease *keep.Lease, d Details) (*Entry, error) {
+	e, err := ln.Join(ctx, lease, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Wait(ctx); err != nil {
+		e.Abandon()
+		return nil, err
+	}
+	return e, nil
+}
+
 // HeldError tells who is in front, as far as one look at the end of the line can.
 type HeldError struct {
-	Last Details // of the last in line, who may be waiting
+	Last   Details // of the last in line, who may be waiting
+	Placed bool    // it is of one who has a place
 }
 
 func (*HeldError) Error() string { return ErrHeld.Error() }

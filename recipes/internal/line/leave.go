@@ -23,8 +23,11 @@ func (e *Entry) Pass(ctx context.Context) error {
 
 // passing passes the head on; bare does so without a Put.
 func (e *Entry) passing() (pass, bare clientv3.Op) {
-	del := []clientv3.Op{clientv3.OpDelete(e.key())}
+	del := []clientv3.Op{keep.Delete(e.key())}
 	behind := []clientv3.Op{clientv3.OpPut(e.key(), encode(mark{State: passed, At: time.Now()}), clientv3.WithLease(e.lease.ID()))}
+	if !e.line.placed {
+		behind = append(behind, keep.DeleteBeside(e.key()))
+	}
 	if e.after != "" {
 		// Ended and never written again but to be deleted, so its name is enough.
 		bury := clientv3.OpDelete(e.line.entry(e.after))

@@ -110,6 +110,8 @@ func (v *View) apply(events []*clientv3.Event) {
 
 func readPlace(kv *mvccpb.KeyValue) placeValue {
 	var v placeValue
-	_ = json.Unmarshal(kv.Value, &v) // what isn't a place has no id
+	if !keep.IsBeside(string(kv.Key)) {
+		_ = json.Unmarshal(kv.Value, &v) // what isn't a place has no id
+	}
 	return v
 }

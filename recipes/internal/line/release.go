@@ -17,7 +17,7 @@ func (e *Entry) Release(ctx context.Context) error {
 	var own []clientv3.Cmp
 	var all, each []clientv3.Op
 	for _, key := range e.granted {
-		del := clientv3.OpDelete(key.Name)
+		del := keep.Delete(key.Name)
 		own, all = append(own, key.Is()), append(all, del)
 		each = append(each, clientv3.OpTxn([]clientv3.Cmp{key.Is()}, []clientv3.Op{del}, nil))
 	}
@@ -61,7 +61,7 @@ func (e *Entry) withdraw(ctx context.Context) error {
 // was not there any more. When it fails otherwise either place may be held: Drop.
 func (e *Entry) Exchange(ctx context.Context, name string) error {
 	old, g := e.granted[0], e.grantee()
-	then := []clientv3.Op{clientv3.OpDelete(old.Name), g.Put(name)}
+	then := []clientv3.Op{keep.Delete(old.Name), g.Put(name)}
 	return retry.Until(ctx, func(ctx context.Context) error {
 		resp, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{old.Is(), absent(g.Key(name))}, then, []clientv3.Op{clientv3.OpGet(g.Key(name))})
 		switch {
@@ -80,7 +80,7 @@ func (e *Entry) Exchange(ctx context.Context, name string) error {
 // is read then is all that there will be.
 func (e *Entry) Drop(ctx context.Context) error {
 	old := e.granted[0]
-	then, find := []clientv3.Op{clientv3.OpDelete(old.Name)}, clientv3.OpGet(e.line.prefix+places, clientv3.WithPrefix())
+	then, find := []clientv3.Op{keep.Delete(old.Name)}, clientv3.OpGet(e.line.prefix+places, clientv3.WithPrefix())
 	return retry.Until(ctx, func(ctx context.Context) error {
 		resp, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{old.Is()}, append(then, e.unmark()...), []clientv3.Op{find})
 		if err != nil || resp.Succeeded || !e.has(resp.Responses[0].GetResponseRange().Kvs) {

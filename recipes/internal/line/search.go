@@ -61,7 +61,7 @@ func (e *Entry) scan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last, marks := lastAlive(resp.Kvs)
+	last, marks := e.line.lastAlive(resp.Kvs)
 	for _, mark := range marks {
 		e.toBury(mark)
 	}

@@ -3,6 +3,7 @@ package line
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -53,7 +54,7 @@ func (ln *Line) tidy(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		last, dead := lastAlive(resp.Responses[1].GetResponseRange().Kvs)
+		last, dead := ln.lastAlive(resp.Responses[1].GetResponseRange().Kvs)
 		marks = dead
 		return ln.putBack(ctx, one(resp, 0), last)
 	})
@@ -64,7 +65,8 @@ func (ln *Line) tidy(ctx context.Context) error {
 }
 
 // lastAlive is the youngest live entry, nil if there is none, and the marks that are younger.
-func lastAlive(entries []*mvccpb.KeyValue) (last *mvccpb.KeyValue, marks []keep.Key) {
+func (ln *Line) lastAlive(keys []*mvccpb.KeyValue) (last *mvccpb.KeyValue, marks []keep.Key) {
+	entries := slices.DeleteFunc(keys, func(kv *mvccpb.KeyValue) bool { return entryID(ln.prefix, kv) == "" })
 	for _, kv := range entries {
 		if live(kv) && (last == nil || kv.CreateRevision > last.CreateRevision) {
 			last = kv

@@ -22,13 +22,14 @@ type Entry struct {
 	details Details
 	rev     int64 // of the join; for the lock, whose head is the holder, the token
 
-	head  bool
-	pred  string      // whom it stands behind; "" if that has to be searched
-	after string      // the passed mark of whom it got the head from
-	dead  []keep.Key  // marks that it moved past, except after
-	own   *keep.Watch // on its own entry, or nil
-	asked bool        // a request to leave was sent and not answered
-	all   *Set        // that it is the first of, if it stands in several lines at once
+	head   bool
+	pred   string      // whom it stands behind; "" if that has to be searched
+	after  string      // the passed mark of whom it got the head from
+	dead   []keep.Key  // marks that it moved past, except after
+	own    *keep.Watch // on its own entry, or nil
+	beside bool        // something was put beside the own entry: its watch has been read
+	asked  bool        // a request to leave was sent and not answered
+	all    *Set        // that it is the first of, if it stands in several lines at once
 
 	// For a line with places:
 	granted   []keep.Key // the places that it has
@@ -53,6 +54,9 @@ func (e *Entry) Key() keep.Key { return keep.Key{Name: e.line.entry(e.id), Rev: 
 
 // TakeWatch hands over the watch on the own entry, if one is open.
 func (e *Entry) TakeWatch() []*keep.Watch {
+	if e.beside {
+		e.closeOwn() // the hold opens one of its own, and reads what stands there
+	}
 	if e.own == nil {
 		return nil
 	}
@@ -197,7 +201,7 @@ func one(resp *clientv3.TxnResponse, i int) *mvccpb.KeyValue {
 
 func (e *Entry) watchOwn(ctx context.Context) (err error) {
 	if e.own == nil {
-		e.own, err = e.line.keeper.Watch(ctx, e.line.entry(e.id))
+		e.own, err = e.line.keeper.WatchOwn(ctx, e.line.entry(e.id))
 	}
 	return err
 }
@@ -250,6 +254,8 @@ func (e *Entry) heardOwn(ctx context.Context, resp clientv3.WatchResponse, ok bo
 	}
 	for _, ev := range resp.Events {
 		switch {
+		case string(ev.Kv.Key) != e.key():
+			e.beside = true
 		case ev.Kv.ModRevision <= e.rev:
 		case ev.Type == clientv3.EventTypeDelete:
 			return e.out(ctx, nil)
@@ -268,7 +274,7 @@ func (e *Entry) out(ctx context.Context, kv *mvccpb.KeyValue) error {
 	}
 	if kv != nil {
 		e.toBury(markKey(kv))
-		return ErrRemoved
+		return removedBy(kv)
 	}
 	switch err := e.lease.Verify(ctx); {
 	case err == nil:
