@@ -41,8 +41,8 @@ func root[O Option](ctx context.Context, client *clientv3.Client, opts []O) (str
 	return r.Root, keys.CheckRoot(r.Root)
 }
 
-// prefix is that of the keys of one name.
-func prefix[O Option](ctx context.Context, client *clientv3.Client, kind, name string, opts []O) (string, error) {
+// Prefix is that of the keys of one name, once everything that somebody has given was checked.
+func Prefix[O Option](ctx context.Context, client *clientv3.Client, kind, name string, opts []O) (string, error) {
 	if err := keys.CheckName(name); err != nil {
 		return "", fmt.Errorf("%s: %w", kind, err)
 	}
@@ -56,7 +56,7 @@ func prefix[O Option](ctx context.Context, client *clientv3.Client, kind, name s
 // Inspect reads the state of one name. It takes at most TryTimeout.
 func Inspect[S any, O Option](ctx context.Context, client *clientv3.Client, kind, name string, opts []O, state func(line.Named) S) (S, error) {
 	var none S
-	p, err := prefix(ctx, client, kind, name, opts)
+	p, err := Prefix(ctx, client, kind, name, opts)
 	if err != nil {
 		return none, err
 	}
@@ -92,7 +92,7 @@ func List[S any, O Option](ctx context.Context, client *clientv3.Client, kind st
 func Watch[S any, O Option](ctx context.Context, client *clientv3.Client, kind, name string, opts []O, state func(line.Named) S) iter.Seq2[S, error] {
 	return func(yield func(S, error) bool) {
 		var none S
-		p, err := prefix(ctx, client, kind, name, opts)
+		p, err := Prefix(ctx, client, kind, name, opts)
 		if err != nil {
 			yield(none, err)
 			return

@@ -68,7 +68,7 @@ func Remove[O Option](ctx context.Context, client *clientv3.Client, kind, name, 
 
 // newOrder checks an order of an operator's.
 func newOrder[O Option](ctx context.Context, client *clientv3.Client, kind, name, reason string, opts []O) (*order, error) {
-	p, err := prefix(ctx, client, kind, name, opts)
+	p, err := Prefix(ctx, client, kind, name, opts)
 	if err != nil {
 		return nil, err
 	}

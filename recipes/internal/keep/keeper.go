@@ -37,6 +37,7 @@ type Keeper struct {
 	tasks  tasks
 	reread rereader
 	stream stream
+	notes  notes
 
 	mu      sync.Mutex
 	lease   *Lease              // what new holds go on; nil before the first and after a loss

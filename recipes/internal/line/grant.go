@@ -22,8 +22,7 @@ func (e *Entry) Granted() []keep.Key { return e.granted }
 // ends (a ctx of Keeper.Bound) and leaves nothing behind when it fails: what it doesn't know it has found out in the background.
 func (ln *Line) Acquire(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {
 	e, err := ln.join(ctx, lease, d, func(ctx context.Context, e *Entry) (bool, error) {
-		ran, err := e.ask(ctx, want, e.joining()...)
-		return ran != nil && e.took(ran), err
+		return e.enter(ctx, want, e.door(want), nil)
 	})
 	if err != nil {
 		return nil, err
@@ -41,13 +40,11 @@ func (ln *Line) Acquire(ctx context.Context, lease *keep.Lease, d Details, want 
 func (ln *Line) TryAcquire(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {
 	var held *ran
 	e, err := ln.join(ctx, lease, d, func(ctx context.Context, e *Entry) (bool, error) {
-		look := []clientv3.Op{clientv3.OpGet(ln.tail()), clientv3.OpGet(ln.prefix+places, clientv3.WithPrefix())}
-		ran, err := e.ask(ctx, want, look...)
-		if err != nil || ran == nil || e.took(ran) {
-			return err == nil && ran != nil, err
-		}
-		held = ran
-		return false, retry.Settled(ErrHeld)
+		look := func(bool) clientv3.Op { return ln.looking() }
+		return e.enter(ctx, want, look, func(read *ran) error {
+			held = read
+			return retry.Settled(ErrHeld)
+		})
 	})
 	if held == nil {
 		return e, err
@@ -119,18 +116,6 @@ func (e *Entry) reach(ctx context.Context, want Want) error {
 	return err
 }
 
-// ask asks for the place in one Txn, and does otherwise if it isn't to be had at once. It returns what was done, nil if an earlier copy of
-// this very request has been there.
-func (e *Entry) ask(ctx context.Context, want Want, otherwise ...clientv3.Op) (*ran, error) {
-	instead := clientv3.OpTxn(nil, otherwise, nil)
-	op := clientv3.OpTxn([]clientv3.Cmp{absent(e.line.tail())}, []clientv3.Op{want.Blind(e.grantee(), instead)}, []clientv3.Op{instead})
-	resp, err := e.line.keeper.Txn(ctx, e.line.unused(e.id), []clientv3.Op{op}, nil)
-	if err != nil || !resp.Succeeded {
-		return nil, err
-	}
-	return follow(resp, op), nil
-}
-
 // took takes what was done: places that were given to this entry (others may have been given some in the same Txn), or a place in line. It
 // is false if there was neither.
 func (e *Entry) took(r *ran) bool {
@@ -147,5 +132,6 @@ func (e *Entry) took(r *ran) bool {
 	if joined {
 		e.joined(r.rev, r.prev[tail])
 	}
+	e.read = r.gets
 	return joined || e.granted != nil
 }

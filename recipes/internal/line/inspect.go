@@ -32,14 +32,8 @@ type State []Standing
 
 // Read reads the line under prefix. A tail that names nobody alive, which a crash leaves behind, is swept in passing.
 func Read(ctx context.Context, kv clientv3.KV, prefix string) (State, error) {
-	s, _, err := ReadPlaced(ctx, kv, prefix)
-	return s, err
-}
-
-// ReadPlaced is Read, and tells who has the places.
-func ReadPlaced(ctx context.Context, kv clientv3.KV, prefix string) (waiting, holders State, err error) {
 	n, err := ReadNamed(ctx, kv, prefix, "")
-	return n.State, n.Holders, err
+	return n.State, err
 }
 
 // ReadNamed reads all that stands under prefix, the name's. What Read says of a tail holds here too.
@@ -57,8 +51,9 @@ func ReadNamed(ctx context.Context, kv clientv3.KV, prefix, name string) (Named,
 
 // Name is what the keys under prefix, the name's, say.
 func Name(prefix, name string, kvs []*mvccpb.KeyValue) (n Named, tail *mvccpb.KeyValue) {
-	n = Named{Name: name, Holders: Holders(prefix, kvs), prefix: prefix}
+	n = Named{Name: name, prefix: prefix}
 	n.State, tail = Parse(prefix, kvs)
+	n.Holders, n.Records = occupied(prefix, kvs)
 	n.revocations(kvs)
 	return n, tail
 }
@@ -128,13 +123,14 @@ type Named struct {
 	Name    string
 	State   State
 	Holders State
+	Records map[string]string // what else stands beside the places, by name: the recipe's own
 	Revoked []keep.Revocation // lately, the last one first
 
 	prefix string
 	noted  int64 // the revision of the record that Revoked was read from
 }
 
-// ReadAll reads all lines of one kind in which somebody stands or has a place, by name. Tails left behind by crashes are swept.
+// ReadAll reads all lines of one kind in which somebody stands or has a place, or of which there is a record, by name. Tails left behind by crashes are swept.
 func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, error) {
 	resp, err := kv.Get(ctx, keys.Kind(root, kind), clientv3.WithPrefix())
 	if err != nil {
@@ -150,7 +146,7 @@ func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, e
 			if len(named.State) == 0 && tail != nil {
 				dead = append(dead, DeadTail{prefix, tail.ModRevision})
 			}
-			if len(named.State) > 0 || len(named.Holders) > 0 {
+			if len(named.State) > 0 || len(named.Holders) > 0 || len(named.Records) > 0 {
 				lines = append(lines, named)
 			}
 		}
@@ -161,20 +157,26 @@ func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, e
 	return lines, nil
 }
 
-// Holders are those who have places among kvs, by revision. Want is the place's name.
-func Holders(prefix string, kvs []*mvccpb.KeyValue) State {
-	var s State
+// occupied are those who have places among kvs, by revision, Want being the place's name; and what else stands there, by name.
+func occupied(prefix string, kvs []*mvccpb.KeyValue) (s State, records map[string]string) {
 	for _, kv := range kvs {
 		name, ok := strings.CutPrefix(string(kv.Key), prefix+places)
+		if !ok || keep.IsBeside(string(kv.Key)) {
+			continue
+		}
 		v := readPlace(kv)
-		if !ok || v.ID == "" {
+		if v.ID == "" {
+			if records == nil {
+				records = make(map[string]string)
+			}
+			records[name] = string(kv.Value)
 			continue
 		}
 		v.Want = name
 		s = append(s, Standing{Details: v.Details, ID: v.ID, Rev: kv.ModRevision, Lease: clientv3.LeaseID(kv.Lease)})
 	}
-	slices.SortFunc(s, func(a, b Standing) int { return cmp.Compare(a.Rev, b.Rev) })
-	return s
+	slices.SortStableFunc(s, func(a, b Standing) int { return cmp.Compare(a.Rev, b.Rev) })
+	return s, records
 }
 
 // leading is the name that the first of kvs belongs to, and how many of them do. What no recipe wrote is one without a name.

@@ -2,6 +2,7 @@ package line
 
 import (
 	"encoding/json"
+	"iter"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -43,6 +44,9 @@ func (g Grantee) Put(name string) clientv3.Op {
 // Key is the full name of a place, for conditions.
 func (g Grantee) Key(name string) string { return PlaceKey(g.prefix, name) }
 
+// Size is about how many bytes it takes to give the place called name.
+func (g Grantee) Size(name string) int { return 4*len(g.Key(name)) + len(g.value) }
+
 // A Want says what an acquisition wants. It writes places only by Grantee.Put, and only such as are free.
 type Want interface {
 	// Blind is one operation, for somebody who has read nothing: it gives the place if that is free, and otherwise does otherwise.
@@ -81,6 +85,26 @@ func (v *View) Any(prefix string) bool {
 		}
 	}
 	return false
+}
+
+// Names are those that begin with prefix, in no order.
+func (v *View) Names(prefix string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name := range v.places {
+			if strings.HasPrefix(name, prefix) && !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// Labels are those of whoever has the place called name.
+func (v *View) Labels(name string) map[string]string {
+	kv := v.Get(name)
+	if kv == nil {
+		return nil
+	}
+	return readPlace(kv).Labels
 }
 
 func (ln *Line) view(rev int64, kvs []*mvccpb.KeyValue) *View {

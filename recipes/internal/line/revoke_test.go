@@ -47,8 +47,8 @@ func TestWhatStandsBesideAPlaceIsNone(t *testing.T) {
 		{Key: []byte(keep.Beside(PlaceKey(prefix, "w"), "value")), Value: []byte(`{"id":"1"}`), ModRevision: 6},
 		{Key: []byte(prefix + "e/foreign"), Value: []byte(`{"id":"1"}`), ModRevision: 7, CreateRevision: 7},
 	}
-	if h := Holders(prefix, kvs); len(h) != 1 || h[0].Rev != 5 {
-		t.Errorf("Holders = %+v, want the place alone", h)
+	if h, records := occupied(prefix, kvs); len(h) != 1 || h[0].Rev != 5 || len(records) > 0 {
+		t.Errorf("holders = %+v, records %v; want the place alone", h, records)
 	}
 	if s, _ := Parse(prefix, kvs); len(s) != 0 {
 		t.Errorf("Parse = %+v, want nobody", s)

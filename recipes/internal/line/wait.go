@@ -36,6 +36,8 @@ type Entry struct {
 	letIn     bool       // the predecessor's mark says so; the own one is on its way
 	appointed bool       // somebody else gave them to it, and left a mark on its entry
 	claiming  bool       // a request for them was sent and not answered
+
+	read map[string][]*mvccpb.KeyValue // by the Txn that let it in
 }
 
 // joined takes the answer to a join: prev is what tail was before.
