@@ -76,8 +76,7 @@ func heldBy(ctx context.Context, c *calls.Call, n int) error {
 	bound, cancel := c.Keeper.Bound(ctx, nil)
 	defer cancel()
 	if kv, err := c.Keeper.KV(); err == nil {
-		if now, err := line.ReadNamed(bound, kv, c.Prefix); err == nil {
-			now.Name = c.Name
+		if now, err := line.ReadNamed(bound, kv, c.Prefix, c.Name); err == nil {
 			held.State = state(now)
 		}
 	}
