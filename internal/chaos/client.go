@@ -114,11 +114,11 @@ func connect(endpoints ...string) (*clientv3.Client, error) {
 func (p *process) work(ctx context.Context, work Workload) {
 	var all sync.WaitGroup
 	for i := range p.cfg.Workers {
-		w := &Worker{process: p, Rand: rand.New(rand.NewPCG(p.cfg.Seed, uint64(i)))}
+		w := &Worker{process: p, Rand: rand.New(rand.NewPCG(p.cfg.Seed, uint64(i))), recipe: p.cfg.Workload, number: i}
 		all.Go(func() { work.Work(ctx, w) })
 	}
 	all.Wait()
-	w := &Worker{process: p, Rand: rand.New(rand.NewPCG(p.cfg.Seed, 1<<32))}
+	w := &Worker{process: p, Rand: rand.New(rand.NewPCG(p.cfg.Seed, 1<<32)), recipe: "session"}
 	for _, s := range p.shared {
 		w.closeSession(s, 0)
 	}
@@ -126,7 +126,7 @@ func (p *process) work(ctx context.Context, work Workload) {
 
 // fork is another worker of the same process.
 func (w *Worker) fork(i int) *Worker {
-	return &Worker{process: w.process, Rand: rand.New(rand.NewPCG(w.Rand.Uint64(), uint64(i)))}
+	return &Worker{process: w.process, Rand: rand.New(rand.NewPCG(w.Rand.Uint64(), uint64(i))), recipe: w.recipe}
 }
 
 const (

@@ -44,21 +44,28 @@ func deleteKey(r *round, a *act) error {
 	}
 	return operator(r, a, func(ctx context.Context, f *history.Fault) error {
 		f.Breach, f.Keys = true, []string{p.key}
-		_, err := r.cluster.admin.etcd.Delete(ctx, p.key)
+		resp, err := r.cluster.admin.etcd.Delete(ctx, p.key)
+		if err == nil {
+			f.Rev = resp.Header.Revision
+		}
 		return err
 	})
 }
 
 func removeWaiter(r *round, a *act) error {
 	holder, p, ok := r.tap.holder(a.rand)
-	if !ok || p == holder || !r.inLine {
+	_, queued := r.work.(Queued)
+	if !ok || p == holder || !r.inLine || queued && !r.tap.waits(p.key) {
 		return nil
 	}
 	return operator(r, a, func(ctx context.Context, f *history.Fault) error {
 		f.Breach, f.Keys = true, []string{p.key}
 		live := clientv3.Compare(clientv3.ModRevision(p.key), "=", p.create)
 		put := clientv3.OpPut(p.key, `{"state":"removed"}`, clientv3.WithLease(clientv3.LeaseID(p.lease)))
-		_, err := r.cluster.admin.etcd.Txn(ctx).If(live).Then(put).Commit()
+		resp, err := r.cluster.admin.etcd.Txn(ctx).If(live).Then(put).Commit()
+		if err == nil {
+			f.Rev = resp.Header.Revision
+		}
 		return err
 	})
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/internal/chaos/check"
 	"github.com/stile-dev/stile/internal/chaos/history"
-	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/recipes/session"
 )
 
@@ -27,6 +26,7 @@ type holding struct {
 	name   string
 	token  int64
 	key    string
+	shared bool // it reads, and others may as well
 	err    func() error
 	ctx    context.Context
 	txn    func(ctx context.Context) clientv3.Txn // nil: there is none
@@ -38,15 +38,23 @@ type holding struct {
 	byContext bool
 }
 
-// hold begins to look at a hold that was acquired by op. It asks the hold each time, so that it would notice if that were exchanged.
-func (w *Worker) hold(op *history.Op, held *lock.Held) *holding {
-	token, _ := held.Token().Int64()
-	return w.observe(&holding{
-		name: op.Name, token: token, key: held.Claims()[0].Key,
-		err: func() error { return held.Err() },
-		ctx: held.Context(),
-		txn: func(ctx context.Context) clientv3.Txn { return held.Txn(ctx) },
-	})
+// held is what the recipes hand out. It is asked each time, so that it would be noticed if what is behind it were exchanged.
+type held interface {
+	Context() context.Context
+	Err() error
+	Claims() []fencing.Claim
+	Txn(ctx context.Context) clientv3.Txn
+	Release(ctx context.Context) error
+}
+
+// hold begins to look at a hold that was acquired by op.
+func (w *Worker) hold(op *history.Op, h held) *holding { return w.holdOne(op, h, 0) }
+
+// holdOne is hold for the i-th claim of it.
+func (w *Worker) holdOne(op *history.Op, h held, i int) *holding {
+	claim := h.Claims()[i]
+	token, _ := claim.Token.Int64()
+	return w.observe(&holding{name: op.Name, token: token, key: claim.Key, shared: claim.Mode == fencing.Shared, err: h.Err, ctx: h.Context(), txn: h.Txn})
 }
 
 // holdIn is hold for what a context carries.
@@ -56,7 +64,18 @@ func (w *Worker) holdIn(op *history.Op, ctx context.Context) (*holding, error) {
 		return nil, err
 	}
 	token, _ := c.Token.Int64()
-	return w.observe(&holding{name: op.Name, token: token, key: c.Key, err: c.Err, ctx: ctx}), nil
+	return w.observe(&holding{name: op.Name, token: token, key: c.Key, shared: c.Mode == fencing.Shared, err: c.Err, ctx: ctx}), nil
+}
+
+// got records that op has acquired h.
+func (h *holding) got(ctx context.Context, op *history.Op) {
+	op.Token, op.Key, op.Shared = h.token, h.key, h.shared
+	h.end(ctx, op, history.OK, nil)
+}
+
+// op is a call under the hold.
+func (h *holding) op(kind string) history.Op {
+	return history.Op{Kind: kind, Name: h.name, Token: h.token, Key: h.key, Shared: h.shared}
 }
 
 func (w *Worker) observe(h *holding) *holding {
@@ -67,7 +86,7 @@ func (w *Worker) observe(h *holding) *holding {
 	}
 	at := history.Now()
 	h.belief = history.Belief{
-		Who: w.cfg.Who, Recipe: w.cfg.Workload, Name: h.name, Token: h.token, Key: h.key, From: at, Err: at, Context: at,
+		Who: w.cfg.Who, Recipe: w.recipe, Name: h.name, Token: h.token, Key: h.key, Shared: h.shared, From: at, Err: at, Context: at,
 	}
 	h.watch.Go(h.look)
 	return h
@@ -122,7 +141,7 @@ func (h *holding) believes(ctx context.Context) bool {
 	if h.byContext {
 		kind = history.Context
 	}
-	op := h.begin(ctx, history.Op{Kind: kind, Name: h.name, Token: h.token})
+	op := h.begin(ctx, h.op(kind))
 	err := context.Cause(h.ctx)
 	if !h.byContext {
 		err = h.err()
@@ -139,40 +158,75 @@ func (h *holding) believes(ctx context.Context) bool {
 func (h *holding) write(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	op := h.begin(ctx, history.Op{Kind: history.Write, Name: h.name, Token: h.token})
-	resp, err := h.txn(ctx).Then(clientv3.OpPut(dataPrefix+h.name, check.Stamp(h.token, *op))).Commit()
+	op := h.begin(ctx, h.op(history.Write))
+	resp, err := h.txn(ctx).Then(clientv3.OpPut(dataOf(h.recipe)+h.name, check.Stamp(h.token, *op))).Commit()
+	if err == nil {
+		op.Rev = resp.Header.Revision
+	}
+	h.end(ctx, op, outcome(err), err)
+}
+
+// read reads it.
+func (h *holding) read(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	op := h.begin(ctx, h.op(history.Fetch))
+	resp, err := h.txn(ctx).Then(clientv3.OpGet(dataOf(h.recipe) + h.name)).Commit()
+	if err == nil {
+		op.Rev = resp.Header.Revision
+		for _, kv := range resp.Responses[0].GetResponseRange().Kvs {
+			op.Value = string(kv.Value)
+		}
+	}
+	h.end(ctx, op, outcome(err), err)
+}
+
+// outcome is what a call came to that is sent once.
+func outcome(err error) string {
 	switch {
 	case err == nil:
-		op.Rev = resp.Header.Revision
-		h.end(ctx, op, history.OK, nil)
+		return history.OK
 	case errors.Is(err, session.ErrUnknownOutcome):
-		h.end(ctx, op, history.Unknown, err)
+		return history.Unknown
 	default:
-		h.end(ctx, op, history.Fail, err)
+		return history.Fail
 	}
 }
 
-// store writes to the store outside etcd.
+// store writes to the store outside etcd, or reads there.
 func (h *holding) store(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	op := h.begin(ctx, history.Op{Kind: history.Store, Name: h.name, Token: h.token})
-	result, err := sendToStore(ctx, h.cfg.Store, h.name, h.token)
+	op := h.begin(ctx, h.op(history.Store))
+	result, err := sendToStore(ctx, h.cfg.Store, storeWrite{h.recipe + "/" + h.name, h.token, h.shared})
 	h.end(ctx, op, result, err)
 }
 
 // dataPrefix is where holders write.
 const dataPrefix = "/chaos/data/"
 
-// act is one thing that holders do: look, think, and write somewhere.
+// dataOf is where those of one recipe do.
+func dataOf(recipe string) string { return dataPrefix + recipe + "/" }
+
+// act is one thing that holders do: look, think, and write somewhere, or read.
 func (h *holding) act(ctx context.Context) {
 	if !h.believes(ctx) {
 		return
 	}
 	h.think(ctx)
-	if h.txn == nil || h.Rand.IntN(4) == 0 {
+	switch {
+	case h.txn == nil || h.Rand.IntN(4) == 0:
 		h.store(ctx)
-		return
+	default:
+		h.useEtcd(ctx)
 	}
-	h.write(ctx)
+}
+
+// useEtcd does what the hold is for.
+func (h *holding) useEtcd(ctx context.Context) {
+	if h.shared {
+		h.read(ctx)
+	} else {
+		h.write(ctx)
+	}
 }

@@ -97,6 +97,19 @@ var bites = map[string]func(p Plan) Plan{
 		return p.only("answers slow, connections reset")
 	},
 	"a deleted predecessor is taken for one that passed": func(p Plan) Plan { return p.only("key deleted", check.KindKill) },
+	"a reader that does not mind a writer":               func(p Plan) Plan { return p.of("rwlock").short() },
+	"a writer that does not mind readers":                func(p Plan) Plan { return p.of("rwlock").short() },
+	"a downgrade in two transactions":                    func(p Plan) Plan { return p.of("rwlock").short() },
+	"what is free is taken, whoever waits for it":        func(p Plan) Plan { return p.of("rwlock").short() },
+	"several lines are joined one after the other":       func(p Plan) Plan { return p.of("sets").short() },
+	"of several locks those got first are not looked at again": func(p Plan) Plan {
+		return p.of("sets").only("waiter removed", "key deleted").holdLong()
+	},
+}
+
+func (p Plan) of(workload string) Plan {
+	p.Workload = workload
+	return p
 }
 
 func (p Plan) only(kinds ...string) Plan {
@@ -126,7 +139,7 @@ type Trials struct {
 }
 
 // row is a line of the table.
-const row = "%-52s %-22s %8s %6v\n"
+const row = "%-58s %-22s %8s %6v\n"
 
 // Run runs a trial of each, and writes a table. The code is 1 if one did not end as it should.
 func (t *Trials) Run(ctx context.Context) (code int, err error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/stile-dev/stile/internal/chaos/check"
 	"github.com/stile-dev/stile/internal/chaos/history"
@@ -32,7 +33,8 @@ func report(dir string, res *Result, h *history.History) error {
 	for _, why := range res.Invalid {
 		tell(w, "not valid: %s\n", why)
 	}
-	names := map[string]bool{}
+	drawn := map[string]bool{}
+	var errs []error
 	for i, v := range res.Violations {
 		tell(w, "\n%8.3f s  %v\n", seconds(v.At, res.Began), v)
 		if i >= most {
@@ -41,17 +43,12 @@ func report(dir string, res *Result, h *history.History) error {
 		for _, line := range happened(h, v, res.Began) {
 			tell(w, "%s\n", line.text)
 		}
-		if v.Name != "" && len(names) < 3 {
-			names[v.Name] = true
+		if about := v.Recipe + "/" + v.Name; v.Name != "" && len(drawn) < 3 && !drawn[about] {
+			drawn[about] = true
+			errs = append(errs, res.Draw(filepath.Join(dir, fmt.Sprintf("lock-%d.html", len(drawn))), v))
 		}
 	}
-	errs := []error{w.Flush(), f.Close()}
-	i := 0
-	for name := range names {
-		i++
-		errs = append(errs, res.Draw(filepath.Join(dir, fmt.Sprintf("lock-%d.html", i)), name))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, w.Flush(), f.Close())...)
 }
 
 // tell writes what people read. That they can't is nothing to stop for.
@@ -75,8 +72,8 @@ func happened(h *history.History, v check.Violation, began history.Time) (lines 
 	}
 	for _, op := range h.Ops {
 		if op.Name == v.Name && op.Call < to && (op.Return == 0 || op.Return > from) {
-			add(op.Call, "client %d.%d %s %d: %s after %.3f s, token %d, rev %d %s",
-				op.Client, op.Life, op.Kind, op.ID, op.Result, seconds(op.Return, op.Call), op.Token, op.Rev, op.Err)
+			add(op.Call, "client %d.%d %s %s %d: %s after %.3f s, token %d, rev %d %s",
+				op.Client, op.Life, op.Recipe, op.Kind, op.ID, op.Result, seconds(op.Return, op.Call), op.Token, op.Rev, op.Err)
 		}
 	}
 	for _, f := range h.Faults {
@@ -106,5 +103,5 @@ func about(key, name string) bool {
 			return true
 		}
 	}
-	return key == dataPrefix+name
+	return strings.HasPrefix(key, dataPrefix) && strings.HasSuffix(key, "/"+name)
 }

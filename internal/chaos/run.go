@@ -81,26 +81,14 @@ type Total struct {
 // Add takes a round in.
 func (t *Total) Add(r *Result) {
 	if t.Faults == nil {
-		t.Faults, t.Ops = map[string]int{}, map[string]int{}
+		t.Faults = map[string]int{}
 	}
 	t.Rounds++
 	for k, n := range r.Faults {
 		t.Faults[k] += n
 	}
-	for k, n := range r.Ops {
-		t.Ops[k] += n
-	}
-	t.Violations = append(t.Violations, r.Violations...)
+	t.Join(r.Verdict)
 	t.Invalid = append(t.Invalid, r.Invalid...)
-	t.Unknown += r.Unknown
-	t.Resolved += r.Resolved
-	t.Stale += r.Stale
-	t.Events += r.Events
-	t.AfterLoss.Join(r.AfterLoss)
-	t.AfterBreach.Join(r.AfterBreach)
-	t.Overrun.Join(r.Overrun)
-	t.CleanupOver.Join(r.CleanupOver)
-	t.HandOver.Join(r.HandOver)
 	if r.Dir != "" {
 		t.Kept = append(t.Kept, r.Dir)
 	}
@@ -144,10 +132,27 @@ func (t *Total) Write(w io.Writer) {
 
 func (t *Total) verdict() string {
 	word := [...]string{"OK", "VIOLATED", "NOT VALID"}[t.Code()]
-	return fmt.Sprintf("%s: %d operations, %d faults of %d kinds in %d rounds (%v), %d violations; belief after loss %s, after a breach %s; "+
+	return fmt.Sprintf("%s: %d operations%s, %d faults of %d kinds in %d rounds (%v), %d violations; belief after loss %s, after a breach %s; "+
 		"calls beyond their ctx %s, cleaning up %s; hand-over after a crash %s",
-		word, sum(t.Ops), sum(t.Faults), len(t.Faults), t.Rounds, t.Took.Round(time.Second), len(t.Violations),
+		word, sum(t.Ops), t.byRecipe(), sum(t.Faults), len(t.Faults), t.Rounds, t.Took.Round(time.Second), len(t.Violations),
 		figure(t.AfterLoss), figure(t.AfterBreach), figure(t.Overrun), figure(t.CleanupOver), figure(t.HandOver))
+}
+
+// byRecipe is how many operations were of each, if there are several.
+func (t *Total) byRecipe() string {
+	of := map[string]int{}
+	for k, n := range t.Ops {
+		recipe, _, _ := strings.Cut(k, " ")
+		of[recipe] += n
+	}
+	if len(of) < 2 {
+		return ""
+	}
+	var parts []string
+	for _, recipe := range slices.Sorted(maps.Keys(of)) {
+		parts = append(parts, fmt.Sprintf("%s %d", recipe, of[recipe]))
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 func sum(m map[string]int) (n int) {

@@ -62,7 +62,7 @@ func (s *Soak) Run(ctx context.Context) (*Total, error) {
 func (s *Soak) plan(i int, r *rand.Rand) Plan {
 	work := s.Workload
 	if work == "" {
-		work = [...]string{"lock", "lock", "session"}[i%3]
+		work = [...]string{"all", "lock", "session"}[i%3]
 	}
 	p := DefaultPlan(work)
 	p.Names, p.Latency = pick(r, 9, 17, 33, 65), pick(r, 0, 0, 0, 5*ms, 50*ms)

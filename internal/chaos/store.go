@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/stile-dev/stile/fencing"
@@ -20,8 +21,9 @@ import (
 
 // storeWrite is what is sent to it.
 type storeWrite struct {
-	Name  string `json:"name"`
-	Token int64  `json:"token"`
+	Resource string `json:"resource"`
+	Token    int64  `json:"token"`
+	Shared   bool   `json:"shared,omitempty"` // it only reads
 }
 
 // StoreConfig is what the store's process is told.
@@ -31,8 +33,9 @@ type StoreConfig struct {
 
 // store is the gate and what is behind it.
 type store struct {
-	gate fencing.Memory
-	out  *history.Writer
+	gate    fencing.Memory
+	writing sync.RWMutex // writers share it
+	out     *history.Writer
 }
 
 // ServeStore is the store's process, until its standard input ends. It says its address on out.
@@ -67,24 +70,46 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	claim := fencing.Claim{Resource: "lock/" + sw.Name, Token: fencing.FromRevision(sw.Token), Mode: fencing.Exclusive}
-	err := s.gate.Do(fencing.NewContext(r.Context(), claim), func() error {
-		s.out.Write(history.Record{Stored: &history.Stored{Resource: sw.Name, Token: sw.Token, Admitted: true, At: history.Now()}})
-		return nil
-	})
-	switch {
+	told := func(admitted bool) {
+		s.out.Write(history.Record{Stored: &history.Stored{
+			Resource: sw.Resource, Token: sw.Token, Shared: sw.Shared, Admitted: admitted, At: history.Now(),
+		}})
+	}
+	switch err := s.admit(r.Context(), sw, told); {
 	case err == nil:
 	case errors.Is(err, fencing.ErrStale):
-		s.out.Write(history.Record{Stored: &history.Stored{Resource: sw.Name, Token: sw.Token, At: history.Now()}})
+		told(false)
 		http.Error(w, err.Error(), http.StatusPreconditionFailed)
 	default:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
 }
 
-// sendToStore writes to the store at url, and tells what came of it.
-func sendToStore(ctx context.Context, url, name string, token int64) (result string, err error) {
-	body, err := json.Marshal(storeWrite{name, token})
+// admit asks the gate, and tells what it admits before anything else is admitted. A read is checked before it is made: so no write goes on
+// meanwhile.
+func (s *store) admit(ctx context.Context, sw storeWrite, told func(admitted bool)) error {
+	claim := fencing.Claim{Resource: sw.Resource, Token: fencing.FromRevision(sw.Token), Mode: fencing.Exclusive}
+	if sw.Shared {
+		s.writing.Lock()
+		defer s.writing.Unlock()
+		claim.Mode = fencing.Shared
+		err := s.gate.CheckRead(fencing.NewContext(ctx, claim))
+		if err == nil {
+			told(true)
+		}
+		return err
+	}
+	s.writing.RLock()
+	defer s.writing.RUnlock()
+	return s.gate.Do(fencing.NewContext(ctx, claim), func() error {
+		told(true)
+		return nil
+	})
+}
+
+// sendToStore writes to the store at url, or reads there, and tells what came of it.
+func sendToStore(ctx context.Context, url string, sw storeWrite) (result string, err error) {
+	body, err := json.Marshal(sw)
 	if err != nil {
 		return history.Fail, err
 	}

@@ -21,6 +21,7 @@ import (
 type tap struct {
 	admin *Admin
 	place func(key string) (name string, ok bool)
+	waits func(key string) bool
 	out   *history.Writer
 	done  chan struct{}
 
@@ -43,7 +44,10 @@ type place struct {
 func startTap(ctx context.Context, admin *Admin, out *history.Writer, w Workload) *tap {
 	t := &tap{
 		admin: admin, place: w.Place, out: out, done: make(chan struct{}),
-		moved: make(chan struct{}), places: map[string][]place{},
+		moved: make(chan struct{}), places: map[string][]place{}, waits: func(string) bool { return false },
+	}
+	if q, ok := w.(Queued); ok {
+		t.waits = q.Waits
 	}
 	go func() {
 		defer close(t.done)
@@ -100,11 +104,24 @@ func (t *tap) move(e history.Event) {
 	}
 	t.places[name] = slices.DeleteFunc(t.places[name], func(p place) bool { return p.key == e.Key })
 	if e.Live() {
-		t.places[name] = append(t.places[name], place{name, e.Key, e.Create, e.Lease, clientOf(e.Value)})
+		all, p := t.places[name], place{name, e.Key, e.Create, e.Lease, clientOf(e.Value)}
+		at := len(all)
+		if !t.waits(e.Key) {
+			at = t.holders(all)
+		}
+		t.places[name] = slices.Insert(all, at, p)
 	}
 	if len(t.places[name]) == 0 {
 		delete(t.places, name)
 	}
+}
+
+// holders is how many of all don't wait. They come first.
+func (t *tap) holders(all []place) int {
+	if n := slices.IndexFunc(all, func(p place) bool { return t.waits(p.key) }); n >= 0 {
+		return n
+	}
+	return len(all)
 }
 
 // clientOf reads whose entry it is from the labels that clients give their sessions.

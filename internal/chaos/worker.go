@@ -17,7 +17,9 @@ import (
 // A Worker is one goroutine of a client, and what it needs.
 type Worker struct {
 	*process
-	Rand *rand.Rand
+	Rand   *rand.Rand
+	recipe string // that it uses
+	number int    // of its process's
 }
 
 // process is what the goroutines of a client process share.
@@ -30,13 +32,13 @@ type process struct {
 }
 
 // begin records that a call is about to be made. Deadline is that of ctx.
-func (p *process) begin(ctx context.Context, op history.Op) *history.Op {
-	op.Who, op.ID, op.Recipe = p.cfg.Who, p.lastOp.Add(1), p.cfg.Workload
+func (w *Worker) begin(ctx context.Context, op history.Op) *history.Op {
+	op.Who, op.ID, op.Recipe = w.cfg.Who, w.lastOp.Add(1), w.recipe
 	op.Call = history.Now()
 	if at, ok := ctx.Deadline(); ok {
 		op.Deadline = op.Call.Add(time.Until(at))
 	}
-	p.out.Write(history.Record{Called: &op})
+	w.out.Write(history.Record{Called: &op})
 	return &op
 }
 

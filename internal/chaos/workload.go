@@ -14,7 +14,8 @@ import (
 type Workload interface {
 	// Work is what one goroutine of a client does until ctx ends. It records every call and gives back what it holds.
 	Work(ctx context.Context, w *Worker)
-	// Place tells which name a key of etcd's is a place of, so that faults can be aimed at who holds it: the oldest live key.
+	// Place tells which name a key of etcd's is a place of, so that faults can be aimed at who holds it: the oldest live key of those that
+	// don't wait.
 	Place(key string) (name string, ok bool)
 	// Judge reads what happened.
 	Judge(h *history.History) *check.Verdict
@@ -22,9 +23,17 @@ type Workload interface {
 	Tidy(ctx context.Context, a *Admin) (root string, err error)
 }
 
+// Queued is a Workload with keys of those who wait, whatever their age.
+type Queued interface {
+	Waits(key string) bool
+}
+
 var workloads = map[string]Workload{
 	"lock":    locks{},
+	"rwlock":  rwlocks{},
+	"sets":    sets{},
 	"session": sessions{},
+	"all":     recipes{},
 	"etcd":    etcdMutex{},
 }
 

@@ -33,7 +33,7 @@ func (etcdMutex) Place(key string) (string, bool) {
 
 // Judge implements Workload.
 func (m etcdMutex) Judge(h *history.History) *check.Verdict {
-	return check.Locks(h, check.Layout{Entry: m.Place, Data: dataPrefix, Reused: true})
+	return check.Judge(h, check.Layout{Entry: m.Place, Data: dataOf("etcd"), Reused: true})
 }
 
 // Tidy implements Workload.
@@ -104,5 +104,5 @@ func (m etcdMutex) lock(ctx context.Context, w *Worker, s *concurrency.Session) 
 	h := w.observe(held)
 	h.work(ctx)
 	h.stop()
-	w.release(h.name, h.token, mu.Unlock)
+	w.release(h, mu.Unlock)
 }

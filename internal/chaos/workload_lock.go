@@ -20,17 +20,13 @@ const lockRoot = "/stile/v1/lock/"
 
 // Place implements Workload.
 func (locks) Place(key string) (string, bool) {
-	rest, ok := strings.CutPrefix(key, lockRoot)
-	if !ok {
-		return "", false
-	}
-	name, id, ok := strings.Cut(rest, "/e/")
-	return strings.ReplaceAll(name, "%2F", "/"), ok && id != ""
+	name, _, ok := cutKey(lockRoot, "/e/", key)
+	return name, ok && !strings.HasPrefix(name, setNames)
 }
 
 // Judge implements Workload.
 func (l locks) Judge(h *history.History) *check.Verdict {
-	return check.Locks(h, check.Layout{Entry: l.Place, Data: dataPrefix})
+	return check.Judge(h, check.Layout{Recipe: "lock", Entry: l.Place, Data: dataOf("lock")})
 }
 
 // Tidy implements Workload.
@@ -89,15 +85,19 @@ func (locks) got(ctx, wait context.Context, w *Worker, op *history.Op, held *loc
 		return
 	}
 	h := w.hold(op, held)
-	op.Token, op.Key = h.token, h.key
-	w.end(wait, op, history.OK, nil)
+	h.got(wait, op)
 	h.work(ctx)
+	h.giveBack(ctx, held.Release)
+}
+
+// giveBack ends the hold. Now and then another goroutine goes on to use it, which nobody has told to stop.
+func (h *holding) giveBack(ctx context.Context, release func(context.Context) error) {
 	var late sync.WaitGroup
-	if h.txn != nil && h.Rand.IntN(4) == 0 { // another goroutine writes, and nobody has told it to stop
-		late.Go(func() { h.write(ctx) })
+	if h.txn != nil && h.Rand.IntN(4) == 0 {
+		late.Go(func() { h.useEtcd(ctx) })
 	}
 	h.stop()
-	w.release(h.name, h.token, held.Release)
+	h.release(h, release)
 	late.Wait()
 }
 
@@ -118,11 +118,21 @@ func (h *holding) work(ctx context.Context) {
 }
 
 // release records a release.
-func (w *Worker) release(name string, token int64, give func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), pick(w.Rand, time.Millisecond, requestTime))
+func (w *Worker) release(h *holding, give func(context.Context) error) {
+	ctx, cancel := w.releasing()
 	defer cancel()
-	op := w.begin(ctx, history.Op{Kind: history.Release, Name: name, Token: token})
-	switch err := give(ctx); {
+	op := w.begin(ctx, h.op(history.Release))
+	w.released(ctx, op, give(ctx))
+}
+
+// releasing is the ctx of a release: half of the time it ends at once.
+func (w *Worker) releasing() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), pick(w.Rand, time.Millisecond, requestTime))
+}
+
+// released records what a release came to.
+func (w *Worker) released(ctx context.Context, op *history.Op, err error) {
+	switch {
 	case err == nil:
 		w.end(ctx, op, history.OK, nil)
 	case errors.Is(err, session.ErrLost):
@@ -132,32 +142,32 @@ func (w *Worker) release(name string, token int64, give func(context.Context) er
 	}
 }
 
+func (locks) do(ctx context.Context, w *Worker, s *session.Session, name string) {
+	w.do(ctx, s, name, lock.Do)
+}
+
 // do is an acquisition, work and a release in one call, which the record takes apart again.
-func (l locks) do(ctx context.Context, w *Worker, s *session.Session, name string) {
+func (w *Worker) do(ctx context.Context, s *session.Session, name string,
+	do func(context.Context, *session.Session, string, func(context.Context) error) error,
+) {
 	wait, cancel := context.WithTimeout(ctx, w.patience())
 	defer cancel()
 	op := w.begin(wait, history.Op{Kind: history.Acquire, Name: name})
 	var release *history.Op
-	err := lock.Do(wait, s, name, func(work context.Context) error {
+	err := do(wait, s, name, func(work context.Context) error {
 		h, err := w.holdIn(op, work)
 		if err != nil {
 			return err
 		}
-		op.Token, op.Key = h.token, h.key
-		w.end(wait, op, history.OK, nil)
+		h.got(wait, op)
 		h.act(work)
 		h.stop()
-		release = w.begin(work, history.Op{Kind: history.Release, Name: name, Token: h.token})
+		release = w.begin(work, h.op(history.Release))
 		return nil
 	})
-	switch {
-	case release == nil:
+	if release == nil {
 		w.end(wait, op, history.Fail, err)
-	case err == nil:
-		w.end(wait, release, history.OK, nil)
-	case errors.Is(err, session.ErrLost):
-		w.end(wait, release, history.Fail, err)
-	default:
-		w.end(wait, release, history.Unknown, err)
+		return
 	}
+	w.released(wait, release, err)
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stile-dev/stile/internal/chaos/check"
 	"github.com/stile-dev/stile/internal/chaos/history"
 	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/recipes/session"
@@ -13,6 +14,11 @@ import (
 // sessions opens sessions and closes them, while somebody waits, somebody holds, and etcd may be away. What it leaves is judged as what
 // locks leaves is.
 type sessions struct{ locks }
+
+// Judge implements Workload.
+func (s sessions) Judge(h *history.History) *check.Verdict {
+	return check.Judge(h, check.Layout{Recipe: "lock", Entry: s.Place, Data: dataOf("session")})
+}
 
 // Work implements Workload.
 func (s sessions) Work(ctx context.Context, w *Worker) {

@@ -16,7 +16,7 @@ func (o *oracle) answers() {
 			continue
 		}
 		got[op.Name] = append(got[op.Name], op)
-		l := o.lives[tokenOf{op.Name, op.Token}]
+		l := o.lives[holdOf(op)]
 		switch {
 		case l == nil || l.key != op.Key:
 			o.v.violate("M4", op.Name, op.Return, "client %d acquired it with token %d and key %s, which no entry ever had", op.Client, op.Token, op.Key)
@@ -36,7 +36,9 @@ func (o *oracle) tooLate(op history.Op, l *life) bool {
 	return l.end != 0 && op.Return.Sub(l.endSeen) <= o.allowed(op.Who, l)
 }
 
-func acquires(op history.Op) bool { return op.Kind == history.Acquire || op.Kind == history.Try }
+func acquires(op history.Op) bool {
+	return op.Kind == history.Acquire || op.Kind == history.Try || op.Kind == history.Exchange
+}
 
 // rising checks that whoever acquired after somebody else had acquired has the larger token.
 func (o *oracle) rising(name string, byCall []history.Op) {
@@ -93,17 +95,17 @@ func (o *oracle) wrote(op *history.Op, byOp map[string]write) {
 	}
 }
 
-// stored checks the store's gate: what it has admitted has tokens that never fall.
+// stored checks the store's gate: the tokens of the writes that it has admitted never fall, and none that reads is older than they.
 func (o *oracle) stored() {
-	seen := map[string]int64{}
+	written := map[string]int64{}
 	for _, s := range o.h.Stored { // in the order in which the store saw them
 		switch {
 		case !s.Admitted:
 			o.v.Stale++
-		case s.Token < seen[s.Resource]:
-			o.v.violate("M1", s.Resource, s.At, "the store admitted token %d after %d", s.Token, seen[s.Resource])
-		default:
-			seen[s.Resource] = s.Token
+		case s.Token < written[s.Resource]:
+			o.v.violate("M1", s.Resource, s.At, "the store admitted token %d after %d", s.Token, written[s.Resource])
+		case !s.Shared:
+			written[s.Resource] = s.Token
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (o *oracle) belief(b history.Belief) {
 	if b.Revived != 0 {
 		o.v.violate("M6", b.Name, b.Revived, "client %d believed in token %d again, after it had been told that the hold was lost", b.Client, b.Token)
 	}
-	l := o.lives[tokenOf{b.Name, b.Token}]
+	l := o.lives[holdID{b.Name, b.Key, b.Token}]
 	if l == nil || l.end == 0 {
 		return // M4 tells of the first
 	}
@@ -41,7 +41,7 @@ func (o *oracle) belief(b history.Belief) {
 	late := b.Err.Sub(l.endSeen)
 	if allowed > 0 {
 		o.v.AfterBreach.Note(late)
-	} else if r, called := o.released[tokenOf{b.Name, b.Token}]; !called || r.Call > l.endSeen {
+	} else if r, called := o.released[holdID{b.Name, b.Key, b.Token}]; !called || r.Call > l.endSeen {
 		o.v.AfterLoss.Note(late)
 	}
 	if late > allowed {
@@ -76,11 +76,22 @@ func (o *oracle) breach(l *life) (fault int, ok bool) {
 		if f.From > l.endSeen {
 			return false
 		}
-		return f.Breach && (slices.Contains(f.Keys, l.key) || f.Lease != 0 && f.Lease == l.lease) ||
+		return f.Breach && (took(f, l) || f.Lease != 0 && f.Lease == l.lease) ||
 			f.Stale && l.deleted && l.endSeen < f.To.Add(settling)
 	})
 	return fault, fault >= 0
 }
+
+// took tells whether an operator's fault may have ended l. Keys are used again, so what it is known to have done counts.
+func took(f history.Fault, l *life) bool {
+	if f.Rev != 0 {
+		return f.Rev == l.end && slices.Contains(f.Keys, l.key)
+	}
+	return l.endSeen < f.To.Add(unanswered) && slices.Contains(f.Keys, l.key)
+}
+
+// unanswered is how long what had no answer may be done later.
+const unanswered = 10 * time.Second
 
 // settling is how long a fault may be felt when it is over: connections have to be made again.
 const settling = 3 * time.Second
@@ -95,23 +106,30 @@ func (o *oracle) troubled(client, but int, from, to history.Time) bool {
 	return false
 }
 
-// apart checks that one stops to believe before the next one begins.
+// apart checks that one stops to believe before another begins whom it excludes.
 func (o *oracle) apart(name string, bs []history.Belief) {
 	slices.SortFunc(bs, func(a, b history.Belief) int { return cmp.Compare(a.From, b.From) })
-	var last history.Belief // of those before, the one that lasted longest
+	var last [2]history.Belief // of those before, the one that lasted longest; and of those that exclude all others
 	for _, b := range bs {
-		if b.From < last.Err && !o.breached(last) && !o.breached(b) {
-			o.v.violate("M5", name, b.From, "client %d (token %d) began to believe %v before client %d (token %d) had stopped",
-				b.Client, b.Token, last.Err.Sub(b.From), last.Client, last.Token)
+		before := last[0]
+		if b.Shared {
+			before = last[1]
 		}
-		if b.Err > last.Err {
-			last = b
+		if b.From < before.Err && !o.breached(before) && !o.breached(b) {
+			o.v.violate("M5", name, b.From, "client %d (token %d) began to believe %v before client %d (token %d) had stopped",
+				b.Client, b.Token, before.Err.Sub(b.From), before.Client, before.Token)
+		}
+		if b.Err > last[0].Err {
+			last[0] = b
+		}
+		if !b.Shared && b.Err > last[1].Err {
+			last[1] = b
 		}
 	}
 }
 
 func (o *oracle) breached(b history.Belief) bool {
-	l := o.lives[tokenOf{b.Name, b.Token}]
+	l := o.lives[holdID{b.Name, b.Key, b.Token}]
 	return l != nil && l.end != 0 && o.allowed(b.Who, l) > 0
 }
 
@@ -121,7 +139,7 @@ func (o *oracle) releases() {
 		if !acquires(op) || op.Result != history.OK {
 			continue
 		}
-		id := tokenOf{op.Name, op.Token}
+		id := holdOf(op)
 		l := o.lives[id]
 		if l == nil || l.end == 0 {
 			continue

@@ -12,7 +12,11 @@
 //	M4  whoever is told that it acquired was at the head, with that token
 //	M5  nobody believes that it holds what etcd has given away, so no two do at a time; after an operator's breach it may for a second
 //	M6  a loss is for ever
-//	L1  an entry never comes back
+//	W1  of a read-write lock a writer's place is the only one
+//	F1  nobody gets a place while somebody who came before stands in line
+//	A1  several locks at once are joined at one revision, and left at one
+//	R1  a guarded read lies within its holder's ownership, and shows what was written last
+//	L1  an entry never comes back, and a place is written once while it is held
 //	D1  what clients were told of their writes is so
 //	D2  revisions rise
 //	V1  within a TTL and 5 s after the faults' end whoever waits gets on
@@ -23,8 +27,10 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stile-dev/stile/internal/chaos/history"
@@ -32,17 +38,18 @@ import (
 
 // A Violation is a promise that was not kept.
 type Violation struct {
-	Rule string       // M1, V2, …
-	Name string       // of the lock, if it is about one
-	At   history.Time // where in the run to look
-	Text string
+	Rule   string       // M1, V2, …
+	Recipe string       // that it is about
+	Name   string       // of the lock, if it is about one
+	At     history.Time // where in the run to look
+	Text   string
 }
 
 func (v Violation) String() string {
 	if v.Name == "" {
 		return v.Rule + ": " + v.Text
 	}
-	return fmt.Sprintf("%s: lock %q: %s", v.Rule, v.Name, v.Text)
+	return fmt.Sprintf("%s: %s %q: %s", v.Rule, v.Recipe, v.Name, v.Text)
 }
 
 // A Figure is the largest of some durations.
@@ -83,23 +90,38 @@ type Verdict struct {
 	CleanupOver Figure // of a call that cleans up beyond its ctx
 	HandOver    Figure // from a holder's death until somebody else held
 
-	draw func(path, name string) error
+	recipe string
+	draws  []drawing
 }
 
-// Draw writes, to the file at path, a page that shows what the clients were told about one lock, and where no order explains it.
-func (v *Verdict) Draw(path, name string) error { return v.draw(path, name) }
+// A drawing draws one lock of a recipe.
+type drawing struct {
+	recipe string
+	draw   func(path, name string) error
+}
+
+// Draw writes, to the file at path, a page that shows what the clients were told about the lock that a violation is about, and where no
+// order explains it. It does nothing for recipes that no model explains.
+func (v *Verdict) Draw(path string, x Violation) error {
+	for _, d := range v.draws {
+		if d.recipe == x.Recipe {
+			return d.draw(path, x.Name)
+		}
+	}
+	return nil
+}
 
 func (v *Verdict) violate(rule, name string, at history.Time, format string, args ...any) {
-	v.Violations = append(v.Violations, Violation{rule, name, at, fmt.Sprintf(format, args...)})
+	v.Violations = append(v.Violations, Violation{rule, v.recipe, name, at, fmt.Sprintf(format, args...)})
 }
 
-// Locks judges a run whose clients used locks of a recipe that stands in line, under prefix (of keys).
-func Locks(h *history.History, layout Layout) *Verdict {
-	v := &Verdict{Ops: map[string]int{}, Events: len(h.Events)}
+// Judge judges a run whose clients used locks of a recipe that stands in line.
+func Judge(h *history.History, layout Layout) *Verdict {
+	v := &Verdict{Ops: map[string]int{}, Events: len(h.Events), recipe: layout.Recipe}
 	for _, op := range h.Ops {
 		switch op.Result {
 		case history.OK:
-			v.Ops[op.Kind]++
+			v.Ops[strings.TrimSpace(op.Recipe+" "+op.Kind)]++
 		case history.Unknown:
 			v.Unknown++
 		}
@@ -108,15 +130,45 @@ func Locks(h *history.History, layout Layout) *Verdict {
 	o.replay()
 	o.answers()
 	o.writes()
+	o.reads()
 	o.beliefs()
 	o.releases()
+	o.together()
 	o.stored()
 	o.deadlines()
 	o.handOvers()
 	o.progress()
 	o.leftovers()
-	o.linearizable()
-	v.draw = o.draw
-	slices.SortStableFunc(v.Violations, func(a, b Violation) int { return int(a.At - b.At) })
+	if layout.Places == nil {
+		o.linearizable()
+		v.draws = []drawing{{layout.Recipe, o.draw}}
+	}
+	v.sort()
 	return v
+}
+
+func (v *Verdict) sort() {
+	slices.SortStableFunc(v.Violations, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
+}
+
+// Join takes in what was found about other clients of the same run, or in another one.
+func (v *Verdict) Join(w *Verdict) {
+	if v.Ops == nil {
+		v.Ops = map[string]int{}
+	}
+	for k, n := range w.Ops {
+		v.Ops[k] += n
+	}
+	v.Violations = append(v.Violations, w.Violations...)
+	v.Unknown += w.Unknown
+	v.Resolved += w.Resolved
+	v.Stale += w.Stale
+	v.Events += w.Events
+	v.AfterLoss.Join(w.AfterLoss)
+	v.AfterBreach.Join(w.AfterBreach)
+	v.Overrun.Join(w.Overrun)
+	v.CleanupOver.Join(w.CleanupOver)
+	v.HandOver.Join(w.HandOver)
+	v.draws = append(v.draws, w.draws...)
+	v.sort()
 }

@@ -66,8 +66,8 @@ func (o *oracle) handOver(fault int, dead *life) {
 	f := o.h.Faults[fault]
 	owners := o.owners[dead.name]
 	i := slices.Index(owners, dead)
-	if i < 0 || i+1 == len(owners) || owners[i+1].created > dead.endSeen {
-		return // nobody waited
+	if i < 0 || i+1 == len(owners) || !o.waited(owners[i+1], dead) {
+		return
 	}
 	took := owners[i+1].headSeen.Sub(f.From)
 	o.v.HandOver.Note(took)
@@ -80,10 +80,22 @@ func (o *oracle) handOver(fault int, dead *life) {
 	}
 }
 
+// waited tells whether next stood in line for what dead alone had until its end.
+func (o *oracle) waited(next, dead *life) bool {
+	if o.layout.Places == nil {
+		return next.created <= dead.endSeen
+	}
+	together := slices.ContainsFunc(o.owners[dead.name], func(l *life) bool {
+		return l != dead && l.token < dead.end && (l.end == 0 || l.end > dead.end) || l != dead && l.end == dead.end
+	})
+	return !together && next.waiter != nil && next.waiter.created <= dead.endSeen
+}
+
 // progress checks that whoever waits gets on once the faults are over (V1), unless somebody holds all the time.
 func (o *oracle) progress() {
 	bound := o.h.Setup.TTL + afterTTL
 	busy := o.busy()
+	o.convoys(busy)
 	for _, q := range o.quiet(bound) {
 		for _, op := range o.h.Ops {
 			from, to := max(op.Call, q.from), min(orEnd(op.Return, o.h.Until), q.to)

@@ -142,14 +142,14 @@ func (o *oracle) steps() []porcupine.Operation {
 // gaveBack tells whether a hold ended by its own release. That of one which somebody else took away may be told so, too, if it was not
 // answered at first: then it looks as if the first request had done it.
 func (o *oracle) gaveBack(op history.Op) bool {
-	id := tokenOf{op.Name, op.Token}
+	id := holdOf(op)
 	l := o.lives[id]
 	return o.released[id].Result == history.OK && (l == nil || l.end == 0 || !o.taken(l))
 }
 
 // ended is when a hold was seen to have ended.
 func (o *oracle) ended(op history.Op) history.Time {
-	if l := o.lives[tokenOf{op.Name, op.Token}]; l != nil && l.end != 0 {
+	if l := o.lives[holdOf(op)]; l != nil && l.end != 0 {
 		return max(l.endSeen, op.Return)
 	}
 	return o.h.Until
@@ -157,6 +157,6 @@ func (o *oracle) ended(op history.Op) history.Time {
 
 // excused is a look at a hold that was taken away: it may be wrong for a second, which M5 checks.
 func (o *oracle) excused(op history.Op) bool {
-	l := o.lives[tokenOf{op.Name, op.Token}]
+	l := o.lives[holdOf(op)]
 	return l != nil && l.end != 0 && o.taken(l)
 }

@@ -10,8 +10,12 @@ import (
 // A Layout says where the keys of a recipe stand.
 type Layout struct {
 	Recipe string
-	// Entry takes the key of an entry apart; ok is false for other keys.
+	// Entry takes the key of an entry apart; ok is false for other keys. The oldest entry that is live is the owner's.
 	Entry func(key string) (name string, ok bool)
+	// Places, if it is not nil, is for recipes whose owners have places: those are their entries then.
+	Places *Places
+	// Sets says that entries of one id belong together.
+	Sets bool
 	// Data is the prefix of the keys that holders write; what follows is the name. Their value is a Stamp.
 	Data string
 	// Reused says that entries of one client have one name. Otherwise each name is used once.
@@ -29,6 +33,11 @@ type life struct {
 	end       int64 // the revision of its first modification or deletion; 0: none
 	endSeen   history.Time
 	deleted   bool // it ended by a deletion
+
+	// Of a place:
+	id     string // of the acquisition that has it
+	shared bool
+	waiter *waiter // as which it stood in line; nil if it did not
 }
 
 // A write is a change of a data key.
@@ -37,13 +46,16 @@ type write struct {
 	event history.Event
 	token int64  // as the writer gave it
 	op    string // the writer's number of the call
-	owner *life  // the owner before that revision
+	owner *life  // the owner before that revision; of several the one with that token
 }
 
-type tokenOf struct {
-	name  string
-	token int64
+// A holdID is what tells holds apart: several may have one token, and one key after the other.
+type holdID struct {
+	name, key string
+	token     int64
 }
+
+func holdOf(op history.Op) holdID { return holdID{op.Name, op.Key, op.Token} }
 
 type sessionOf struct {
 	history.Who
@@ -58,24 +70,26 @@ type oracle struct {
 
 	live    map[string][]*life // by name, in the order of creation: the first one is the owner
 	owners  map[string][]*life // by name, in order: all that ever owned
-	lives   map[tokenOf]*life
+	lives   map[holdID]*life
 	byKey   map[string]*life // the last one of each key
 	written []write
+	lines   map[string]map[string]*waiter // who stands in line, by name and id
+	stood   map[string]*waiter            // all that ever did, by id
 
-	released map[tokenOf]history.Op // what clients gave back
+	released map[holdID]history.Op // what clients gave back
 	closed   map[sessionOf]history.Op
 }
 
 func newOracle(h *history.History, layout Layout, v *Verdict) *oracle {
 	o := &oracle{
 		h: h, layout: layout, v: v,
-		live: map[string][]*life{}, owners: map[string][]*life{},
-		lives: map[tokenOf]*life{}, byKey: map[string]*life{}, released: map[tokenOf]history.Op{}, closed: map[sessionOf]history.Op{},
+		live: map[string][]*life{}, owners: map[string][]*life{}, lines: map[string]map[string]*waiter{}, stood: map[string]*waiter{},
+		lives: map[holdID]*life{}, byKey: map[string]*life{}, released: map[holdID]history.Op{}, closed: map[sessionOf]history.Op{},
 	}
 	for _, op := range h.Ops {
 		switch op.Kind {
 		case history.Release:
-			o.released[tokenOf{op.Name, op.Token}] = op
+			o.released[holdOf(op)] = op
 		case history.Close:
 			o.closed[sessionOf{op.Who, op.Session}] = op
 		}
@@ -90,7 +104,7 @@ func newOracle(h *history.History, layout Layout, v *Verdict) *oracle {
 
 // closing notes that the session of a hold was closed, which gives it back, perhaps before its holder does.
 func (o *oracle) closing(op, c history.Op) {
-	id := tokenOf{op.Name, op.Token}
+	id := holdOf(op)
 	r, called := o.released[id]
 	if called && r.Return != 0 && r.Return < c.Call {
 		return
@@ -125,13 +139,20 @@ func (o *oracle) revision(events []history.Event) {
 	for _, e := range events {
 		if name, ok := strings.CutPrefix(e.Key, o.layout.Data); ok && !e.Delete {
 			token, op := ReadStamp(e.Value)
-			o.written = append(o.written, write{name, e, token, op, o.owner(name)})
+			o.written = append(o.written, write{name, e, token, op, o.writer(name, token)})
 		}
+	}
+	if o.layout.Places != nil {
+		o.inLine(events)
 	}
 	for _, e := range events {
 		if name, ok := o.layout.Entry(e.Key); ok {
 			o.entry(name, e)
 		}
+	}
+	if o.layout.Places != nil {
+		o.placed(events)
+		return
 	}
 	for _, e := range events {
 		if name, ok := o.layout.Entry(e.Key); ok {
@@ -145,6 +166,19 @@ func (o *oracle) owner(name string) *life {
 		return l[0]
 	}
 	return nil
+}
+
+// writer is the owner that may write: of several, if each has what excludes no other, the one with that token.
+func (o *oracle) writer(name string, token int64) (w *life) {
+	if o.layout.Places == nil {
+		return o.owner(name)
+	}
+	for _, l := range o.live[name] {
+		if !l.shared && (w == nil || l.token == token) {
+			w = l
+		}
+	}
+	return w
 }
 
 // entry takes an event of an entry: its creation, or the first write to it.
@@ -164,7 +198,7 @@ func (o *oracle) entry(name string, e history.Event) {
 	}
 	l := &life{name: name, key: e.Key, token: e.Rev, lease: e.Lease, created: e.Seen}
 	o.live[name] = append(o.live[name], l)
-	o.lives[tokenOf{name, e.Rev}] = l
+	o.lives[holdID{name, e.Key, e.Rev}] = l
 	o.byKey[e.Key] = l
 }
 

@@ -13,7 +13,8 @@ import (
 type story struct {
 	*testing.T
 	history.History
-	id int64
+	layout Layout
+	id     int64
 }
 
 func at(ms int) history.Time { return history.Time(ms) * history.Time(time.Millisecond) }
@@ -32,7 +33,7 @@ var layout = Layout{
 
 func newStory(t *testing.T) *story {
 	t.Helper()
-	s := &story{T: t}
+	s := &story{T: t, layout: layout}
 	s.Setup = history.Setup{TTL: 2 * time.Second, Cleanup: 3 * time.Second}
 	s.Until = at(20000)
 	return s
@@ -86,7 +87,7 @@ func (s *story) fault(f history.Fault, from, to int) {
 // want judges the story: these rules were violated, and no others.
 func (s *story) want(rules ...string) *Verdict {
 	s.Helper()
-	v := Locks(&s.History, layout)
+	v := Judge(&s.History, s.layout)
 	found := map[string]bool{}
 	for _, x := range v.Violations {
 		found[x.Rule] = true

@@ -20,15 +20,17 @@ func (t Time) Sub(u Time) time.Duration { return time.Duration(t - u) }
 
 // What a client calls.
 const (
-	Open    = "open"    // a session
-	Close   = "close"   // a session
-	Acquire = "acquire" // waits
-	Try     = "try"     // doesn't wait
-	Release = "release"
-	Write   = "write"   // into etcd, in a transaction guarded by the hold
-	Store   = "store"   // into a store outside etcd, that has a gate
-	Check   = "check"   // does it believe that it holds?
-	Context = "context" // has its context not ended? A process that has just been stopped may not know it yet
+	Open     = "open"    // a session
+	Close    = "close"   // a session
+	Acquire  = "acquire" // waits
+	Try      = "try"     // doesn't wait
+	Release  = "release"
+	Exchange = "downgrade" // of a hold for writing into one for reading: the new one
+	Write    = "write"     // into etcd, in a transaction guarded by the hold
+	Fetch    = "read"      // what was written there, in a transaction guarded by the hold
+	Store    = "store"     // into a store outside etcd, that has a gate
+	Check    = "check"     // does it believe that it holds?
+	Context  = "context"   // has its context not ended? A process that has just been stopped may not know it yet
 )
 
 // What a call came to.
@@ -52,6 +54,8 @@ type Op struct {
 	Recipe   string `json:"r,omitempty"`
 	Name     string `json:"n,omitempty"`
 	Session  int64  `json:"s,omitempty"`
+	Set      int64  `json:"set,omitempty"`    // of several acquired at once: the ID of the first
+	Shared   bool   `json:"shared,omitempty"` // it is about a hold that others may have as well
 	Call     Time   `json:"call"`
 	Return   Time   `json:"ret,omitempty"`  // 0: never
 	Deadline Time   `json:"dead,omitempty"` // of its ctx; 0: none
@@ -59,6 +63,7 @@ type Op struct {
 	Token    int64  `json:"tok,omitempty"`
 	Key      string `json:"key,omitempty"` // of the hold, in etcd
 	Rev      int64  `json:"rev,omitempty"` // that etcd answered with
+	Value    string `json:"val,omitempty"` // that was read
 	Err      string `json:"err,omitempty"`
 }
 
@@ -70,6 +75,7 @@ type Belief struct {
 	Name    string `json:"n"`
 	Token   int64  `json:"tok"`
 	Key     string `json:"key"`
+	Shared  bool   `json:"shared,omitempty"`
 	From    Time   `json:"from"`
 	Err     Time   `json:"err"`           // Err was nil
 	Context Time   `json:"ctx"`           // the hold's context had not ended
@@ -91,10 +97,11 @@ type End struct {
 	Leaks []string `json:"leaks,omitempty"`
 }
 
-// A Stored is a write that reached the store, as the store saw it.
+// A Stored is a write, or a read, that reached the store, as the store saw it.
 type Stored struct {
 	Resource string `json:"res"`
 	Token    int64  `json:"tok"`
+	Shared   bool   `json:"shared,omitempty"` // it was a read
 	Admitted bool   `json:"ok"`
 	At       Time   `json:"at"`
 }
@@ -110,6 +117,7 @@ type Fault struct {
 	Breach  bool     `json:"breach,omitempty"`  // an operator took Keys, or all that is on Lease, without asking the holder
 	Keys    []string `json:"keys,omitempty"`
 	Lease   int64    `json:"lease,omitempty"`
+	Rev     int64    `json:"rev,omitempty"` // at which Keys were taken; 0: nobody knows
 	Note    string   `json:"note,omitempty"`
 }
 

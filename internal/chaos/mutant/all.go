@@ -4,6 +4,7 @@ const (
 	keepDir = "recipes/internal/keep/"
 	lineDir = "recipes/internal/line/"
 	lockDir = "recipes/lock/"
+	rwDir   = "recipes/rwlock/"
 )
 
 // All are the mutants there are.
@@ -105,5 +106,45 @@ var All = []Mutant{
 		lineDir + "wait.go",
 		"	if kv == nil {\n		return\n	}\n",
 		"	if kv == nil {\n		e.head = true\n		return\n	}\n",
+	}}},
+	{Name: "a reader that does not mind a writer", Edits: []Edit{
+		{rwDir + "want.go", "free := view.Get(writerPlace) == nil && view.Get(r.place) == nil", "free := view.Get(r.place) == nil"},
+		{
+			rwDir + "want.go",
+			"		clientv3.Compare(clientv3.CreateRevision(g.Key(writerPlace)), \"=\", 0),\n		clientv3.Compare(clientv3.CreateRevision(g.Key(r.place)), \"=\", 0),\n",
+			"		clientv3.Compare(clientv3.CreateRevision(g.Key(r.place)), \"=\", 0),\n",
+		},
+	}},
+	{Name: "a writer that does not mind readers", Edits: []Edit{
+		{rwDir + "want.go", "free := view.Get(writerPlace) == nil && !view.Any(readerPlaces)", "free := view.Get(writerPlace) == nil"},
+		{rwDir + "want.go", "		clientv3.Compare(clientv3.CreateRevision(g.Key(readerPlaces)), \"=\", 0).WithPrefix(),\n", ""},
+	}},
+	{Name: "a downgrade in two transactions", Edits: []Edit{{
+		lineDir + "release.go",
+		"		resp, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{old.Is(), absent(g.Key(name))}, then,",
+		"		if _, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{old.Is()}, then[:1], nil); err != nil {\n			return err\n		}\n" +
+			"		resp, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{absent(g.Key(name))}, then[1:],",
+	}}},
+	{Name: "what is free is taken, whoever waits for it", Edits: []Edit{{
+		lineDir + "grant.go",
+		"op := clientv3.OpTxn([]clientv3.Cmp{absent(e.line.tail())},",
+		"op := clientv3.OpTxn(nil,",
+	}}},
+	{Name: "several lines are joined one after the other", Edits: []Edit{
+		{
+			lineDir + "all.go",
+			"		resp, err := lines[0].keeper.Txn(ctx, append(ifs, absent(lines[0].voided(e.id))), then, nil)\n" +
+				"		if err != nil || !resp.Succeeded {\n			return false, err\n		}\n		for i, e := range s.entries {\n" +
+				"			e.joined(resp.Header.Revision, resp.Responses[2*i+1].GetResponsePut().PrevKv)\n",
+			"		for i, e := range s.entries {\n			resp, err := lines[0].keeper.Txn(ctx, ifs[i:i+1], then[2*i:2*i+2], nil)\n" +
+				"			if err != nil || !resp.Succeeded {\n				return false, err\n			}\n" +
+				"			e.joined(resp.Header.Revision, resp.Responses[1].GetResponsePut().PrevKv)\n",
+		},
+		{lineDir + "all.go", "		e.rev = s.entries[0].rev\n", "		_ = e\n"},
+	}},
+	{Name: "of several locks those got first are not looked at again", Edits: []Edit{{
+		lineDir + "all.go",
+		"	if !waited {\n",
+		"	if waited || !waited {\n",
 	}}},
 }
