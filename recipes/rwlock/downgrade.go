@@ -12,17 +12,17 @@ import (
 // If it fails the lock is not held any more (but with a nil ctx nothing is done): ErrLost if it was lost before, and session.ErrUnknownOutcome if etcd did not answer as long as ctx
 // lasted; then the session gives it back in the background. There is no way up again: a reader that waited to write would wait for itself.
 func (w *Write) Downgrade(ctx context.Context) (*Read, error) {
-	g := &got{call: w.got.call, lease: w.got.lease, entry: w.got.entry}
-	name, done := readerPlace(g.call, g.lease)
-	g.done = done
+	g := w.got
+	name, free := readerPlace(g.call, g.lease)
 	begun := false
 	swap := func(ctx context.Context) error {
 		begun = true
+		g.entry.Leaving(free)
 		return g.entry.Exchange(ctx, name)
 	}
-	if err := session.Exchange(ctx, w.Hold, swap, g.giving(g.entry.Drop)); err != nil {
+	if err := session.Exchange(ctx, w.Hold, swap, g.entry.Drop); err != nil {
 		if !begun {
-			done()
+			free()
 		}
 		return nil, err
 	}

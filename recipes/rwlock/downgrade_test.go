@@ -211,11 +211,5 @@ func TestAReaderWhosePlaceWasTakenLeavesNothing(t *testing.T) {
 		}
 	}
 	left(t, c)
-	r, err := rwlock.AcquireRead(t.Context(), s, "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if key := r.Claims()[0].Key; !strings.HasSuffix(key, "-0") {
-		t.Errorf("its place is %q, want number 0", key)
-	}
+	numbered(t, s, "0")
 }

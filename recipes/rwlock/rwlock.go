@@ -95,33 +95,30 @@ type got struct {
 	call  *calls.Call
 	lease *keep.Lease
 	entry *line.Entry
-	done  func() // gives the number of a reader's place back
 }
 
 // take takes the lock in one mode.
 func take(c *calls.Call, m mode, get get, g *got) calls.Take {
-	ln := line.Placed(c.Keeper, c.Prefix)
 	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
-		want, done := line.Want(wantsWrite{}), func() {}
+		ln, want := line.Placed(c.Keeper, c.Prefix), line.Want(wantsWrite{})
 		d.Want = writerPlace
 		if m == reading {
-			d.Want, done = readerPlace(c, lease)
-			want = wantsRead{d.Want}
+			name, free := readerPlace(c, lease)
+			ln, d.Want, want = ln.Leaving(free), name, wantsRead{name}
 		}
 		e, err := get(ln, ctx, lease, d, want)
 		if err != nil {
-			done()
 			return nil, keep.Spec{}, err
 		}
-		*g = got{c, lease, e, done}
+		*g = got{c, lease, e}
 		return e, g.spec(m), nil
 	}
 }
 
-// readerPlace is a name for a reader's place. Its number is to be given back once the place is free.
-func readerPlace(c *calls.Call, lease *keep.Lease) (name string, done func()) {
-	n, done := lease.Number(c.Prefix)
-	return fmt.Sprintf("%s%x-%d", readerPlaces, int64(lease.ID()), n), done
+// readerPlace is a name for a reader's place. Its number is to be set free once the place is.
+func readerPlace(c *calls.Call, lease *keep.Lease) (name string, free func()) {
+	n, free := lease.Number(c.Prefix)
+	return fmt.Sprintf("%s%x-%d", readerPlaces, int64(lease.ID()), n), free
 }
 
 func (g *got) spec(m mode) keep.Spec {
@@ -130,17 +127,6 @@ func (g *got) spec(m mode) keep.Spec {
 		What:   g.call.What(),
 		Keys:   g.entry.Granted(),
 		Claims: []fencing.Claim{{Resource: g.call.Resource(), Token: fencing.FromRevision(place.Rev), Mode: m, Key: place.Name}},
-		Give:   g.giving(g.entry.Release),
-	}
-}
-
-// giving gives the place back by give, and then its number.
-func (g *got) giving(give func(ctx context.Context) error) func(ctx context.Context) error {
-	return func(ctx context.Context) error {
-		err := give(ctx)
-		if err == nil || errors.Is(err, keep.ErrNotThere) {
-			g.done()
-		}
-		return err
+		Give:   g.entry.Release,
 	}
 }

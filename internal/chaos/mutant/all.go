@@ -81,9 +81,9 @@ var All = []Mutant{
 `,
 	}}},
 	{Name: "a loss that is taken back", Edits: []Edit{
-		{keepDir + "lease.go", "	if left <= 0 {\n", "	if false {\n"},
-		{keepDir + "lease.go", "if !late && sent.jumped(at)", "if sent.jumped(at)"},
-		{keepDir + "lease.go", "	if late {\n", "	if late && false {\n"},
+		{keepDir + "lease.go", "if why := l.outlived(at); why != nil {", "if why := l.outlived(at); why != nil && false {"},
+		{keepDir + "lease.go", "if late == nil && sent.jumped(at)", "if sent.jumped(at)"},
+		{keepDir + "lease.go", "	if late != nil {\n", "	if late != nil && false {\n"},
 		{keepDir + "hold.go", "	if errors.Is(err, ErrLost) {\n		h.lease.lose(err)\n", "	if false {\n		h.lease.lose(err)\n"},
 		{keepDir + "renew.go", "if why := l.outlived(sent); why != nil {", "if why := l.outlived(sent); why != nil && false {"},
 	}},

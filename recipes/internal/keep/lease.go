@@ -97,18 +97,17 @@ func (l *Lease) inspect() (time.Duration, bool) {
 		return 0, false
 	}
 	at := now(l.keeper.clock)
-	l.mu.Lock()
-	left, why := l.left(at), l.expired()
-	if left > 0 && l.uncertain == nil && l.sent.jumped(at) > l.keeper.cfg.Margin {
-		l.uncertain = &at
-		l.Check()
-	}
-	l.mu.Unlock()
-	if left <= 0 {
+	if why := l.outlived(at); why != nil {
 		l.lose(why)
 		return 0, false
 	}
-	return left, true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.uncertain == nil && l.sent.jumped(at) > l.keeper.cfg.Margin {
+		l.uncertain = &at
+		l.Check()
+	}
+	return l.left(at), true
 }
 
 // renewed takes the answer to a renewal. It is false when the answer came too late, or after the lease had ended.
@@ -116,11 +115,14 @@ func (l *Lease) renewed(sent stamp, ttl time.Duration) bool {
 	at := now(l.keeper.clock)
 	l.mu.Lock()
 	l.failure = nil
-	late, why := l.left(at) <= 0, l.expired()
+	var late error
+	if l.left(at) <= 0 {
+		late = l.expired()
+	}
 	if l.uncertain == nil && l.sent.jumped(sent) > l.keeper.cfg.Margin {
 		l.uncertain = &sent // nobody has noticed yet that the clock jumped before this was sent
 	}
-	if !late && sent.jumped(at) <= l.keeper.cfg.Margin {
+	if late == nil && sent.jumped(at) <= l.keeper.cfg.Margin {
 		l.ttl = ttl
 		l.until = max(l.until, sent.boot+ttl-l.keeper.cfg.Margin)
 		if l.uncertain == nil {
@@ -128,8 +130,8 @@ func (l *Lease) renewed(sent stamp, ttl time.Duration) bool {
 		}
 	}
 	l.mu.Unlock()
-	if late {
-		l.lose(why)
+	if late != nil {
+		l.lose(late)
 	}
 	return l.ctx.Err() == nil
 }

@@ -21,6 +21,11 @@ func (e *Entry) Granted() []keep.Key { return e.granted }
 // Acquire gets what want says: at once if it is free and nobody waits, which takes one Txn, and otherwise in its turn. It tries until ctx
 // ends (a ctx of Keeper.Bound) and leaves nothing behind when it fails: what it doesn't know it has found out in the background.
 func (ln *Line) Acquire(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {
+	e, err := ln.acquire(ctx, lease, d, want)
+	return e, ln.failed(err)
+}
+
+func (ln *Line) acquire(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {
 	e, err := ln.join(ctx, lease, d, func(ctx context.Context, e *Entry) (bool, error) {
 		return e.enter(ctx, want, e.door(want), nil)
 	})
@@ -38,6 +43,11 @@ func (ln *Line) Acquire(ctx context.Context, lease *keep.Lease, d Details, want 
 
 // TryAcquire gets what want says if it is free and nobody waits; otherwise the error is a *HeldError. With nobody in line it takes one Txn.
 func (ln *Line) TryAcquire(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {
+	e, err := ln.tryAcquire(ctx, lease, d, want)
+	return e, ln.failed(err)
+}
+
+func (ln *Line) tryAcquire(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {
 	var held *ran
 	e, err := ln.join(ctx, lease, d, func(ctx context.Context, e *Entry) (bool, error) {
 		look := func(bool) clientv3.Op { return ln.looking() }
@@ -109,11 +119,19 @@ func (e *Entry) reach(ctx context.Context, want Want) error {
 		return err
 	}
 	defer e.bury()
-	err := retry.Until(ctx, func(ctx context.Context) error { return e.next(ctx, want) })
-	if errors.Is(err, errGranted) {
-		return nil
+	for e.granted == nil {
+		err := retry.Until(ctx, func(ctx context.Context) error { // each time with short pauses again
+			err := e.next(ctx, want)
+			if errors.Is(err, errLookAgain) { // not all heads of a session at one time
+				return retry.Sleep(ctx, retry.Jitter(ctx, lookAgainWithin))
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, errGranted) {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // took takes what was done: places that were given to this entry (others may have been given some in the same Txn), or a place in line. It

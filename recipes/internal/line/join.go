@@ -19,6 +19,10 @@ type Line struct {
 	keeper *keep.Keeper
 	prefix string
 	placed bool
+
+	// For one acquisition in a line with places (Leaving):
+	left  func() // nil: nobody asks
+	later bool   // the background finds out whether it has left
 }
 
 // New is the line under prefix, which ends with '/'.
@@ -109,7 +113,7 @@ func (ln *Line) resolveOr(ctx context.Context, e *Entry, sendErr error) (adopted
 // resolveLater finds out for nobody, for as long as the lease lasts.
 func (ln *Line) resolveLater(e *Entry) {
 	known := false
-	ln.keeper.Finish(e.lease, "leave the line "+ln.prefix, func(ctx context.Context) error {
+	ln.finish(e.lease, func(ctx context.Context) error {
 		if !known {
 			found, err := ln.resolve(ctx, e)
 			if err != nil || !found {
@@ -122,6 +126,18 @@ func (ln *Line) resolveLater(e *Entry) {
 			}
 		}
 		return e.GiveUp(ctx)
+	})
+}
+
+// finish leaves in the background, for as long as the lease lasts.
+func (ln *Line) finish(lease *keep.Lease, leave func(ctx context.Context) error) (done <-chan struct{}) {
+	ln.later = true
+	return ln.keeper.Finish(lease, "leave the line "+ln.prefix, func(ctx context.Context) error {
+		err := leave(ctx)
+		if err == nil || errors.Is(err, keep.ErrNotThere) {
+			ln.hasLeft()
+		}
+		return err
 	})
 }
 

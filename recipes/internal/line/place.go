@@ -19,6 +19,31 @@ func Placed(k *keep.Keeper, prefix string) *Line {
 	return &Line{keeper: k, prefix: prefix, placed: true}
 }
 
+// Leaving is the line for one acquisition, with left to be called when that is known to have no place and to stand nowhere any more: when it
+// was released, or has failed, which may take until the background knows. It may be called twice. It isn't called if the lease ends first.
+func (ln *Line) Leaving(left func()) *Line {
+	own := *ln
+	own.left = left
+	return &own
+}
+
+// Leaving is Line.Leaving for one that has its place.
+func (e *Entry) Leaving(left func()) { e.line = e.line.Leaving(left) }
+
+func (ln *Line) hasLeft() {
+	if ln.left != nil {
+		ln.left()
+	}
+}
+
+// failed is what an acquisition ends with that has not got what it wanted.
+func (ln *Line) failed(err error) error {
+	if err != nil && !ln.later {
+		ln.hasLeft()
+	}
+	return err
+}
+
 // PlaceKey is the full name of a place under the prefix of a line.
 func PlaceKey(prefix, name string) string { return prefix + places + name }
 

@@ -22,7 +22,7 @@ func (e *Entry) Release(ctx context.Context) error {
 		each = append(each, clientv3.OpTxn([]clientv3.Cmp{key.Is()}, []clientv3.Op{del}, nil))
 	}
 	all, each = append(all, e.unmark()...), append(each, e.unmark()...)
-	return retry.Until(ctx, func(ctx context.Context) error {
+	return e.gone(retry.Until(ctx, func(ctx context.Context) error {
 		resp, err := e.line.keeper.Txn(ctx, own, all, each)
 		switch {
 		case err != nil:
@@ -32,7 +32,15 @@ func (e *Entry) Release(ctx context.Context) error {
 			return e.notThere()
 		}
 		return nil
-	})
+	}))
+}
+
+// gone takes what giving back the places has come to.
+func (e *Entry) gone(err error) error {
+	if err == nil || errors.Is(err, keep.ErrNotThere) {
+		e.line.hasLeft()
+	}
+	return err
 }
 
 // withdraw leaves a line with places. A claim without an answer may have been granted before, or somebody may have appointed the entry:
@@ -50,11 +58,14 @@ func (e *Entry) withdraw(ctx context.Context) error {
 		_, err := e.survey(ctx)
 		return err
 	})
-	if !errors.Is(given, errGranted) {
+	switch {
+	case errors.Is(given, errGranted):
+		e.asked = false
+		return e.Release(ctx)
+	case errors.Is(given, ErrRemoved):
 		return err
 	}
-	e.asked = false
-	return e.Release(ctx)
+	return given // it is not known yet
 }
 
 // Exchange gives back the one place that it has and takes the one called name, in one Txn: nobody gets in between. ErrNotThere says that it
@@ -81,13 +92,13 @@ func (e *Entry) Exchange(ctx context.Context, name string) error {
 func (e *Entry) Drop(ctx context.Context) error {
 	old := e.granted[0]
 	then, find := []clientv3.Op{keep.Delete(old.Name)}, clientv3.OpGet(e.line.prefix+places, clientv3.WithPrefix())
-	return retry.Until(ctx, func(ctx context.Context) error {
+	return e.gone(retry.Until(ctx, func(ctx context.Context) error {
 		resp, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{old.Is()}, append(then, e.unmark()...), []clientv3.Op{find})
 		if err != nil || resp.Succeeded || !e.has(resp.Responses[0].GetResponseRange().Kvs) {
 			return err
 		}
 		return e.Release(ctx)
-	})
+	}))
 }
 
 // unmark deletes the mark on its entry, if somebody else has left one: it goes with the places.

@@ -304,7 +304,7 @@ const soon = 150 * time.Millisecond
 // nothing is left when the caller hears of it.
 func (e *Entry) Abandon() {
 	e.closeOwn()
-	done := e.line.keeper.Finish(e.lease, "leave the line "+e.line.prefix, e.GiveUp) // or the lease ends, and the entry with it
+	done := e.line.finish(e.lease, e.GiveUp) // or the lease ends, and the entry with it
 	t := time.NewTimer(soon)
 	defer t.Stop()
 	select {
