@@ -7,6 +7,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/stile-dev/stile/recipes/internal/outages"
 	"github.com/stile-dev/stile/recipes/lock"
 	"github.com/stile-dev/stile/recipes/recipestest"
 	"github.com/stile-dev/stile/recipes/session"
@@ -68,7 +69,7 @@ func TestCompactionBetweenReadAndWatchIsNotSeen(t *testing.T) {
 	crashing, quitting := participant(session.NoRejoin()), participant()
 	go func() { _, err := lock.Acquire(t.Context(), crashing, "x"); crashes <- err }()
 	waiters(t, admin, "x", 2)
-	givesUp := inBackground(t, func(ctx context.Context) error { _, err := lock.Acquire(ctx, quitting, "x"); return err })
+	givesUp := outages.InBackground(t, func(ctx context.Context) error { _, err := lock.Acquire(ctx, quitting, "x"); return err })
 
 	waiters(t, admin, "x", 3)
 	last := acquiring(t, participant(), "x")
