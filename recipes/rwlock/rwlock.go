@@ -2,7 +2,6 @@ package rwlock
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/stile-dev/stile/fencing"

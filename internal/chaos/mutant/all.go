@@ -126,9 +126,9 @@ var All = []Mutant{
 			"		resp, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{absent(g.Key(name))}, then[1:],",
 	}}},
 	{Name: "what is free is taken, whoever waits for it", Edits: []Edit{{
-		lineDir + "grant.go",
-		"op := clientv3.OpTxn([]clientv3.Cmp{absent(e.line.tail())},",
-		"op := clientv3.OpTxn(nil,",
+		lineDir + "ask.go",
+		"op := clientv3.OpTxn([]clientv3.Cmp{absent(e.line.tail())}, []clientv3.Op{want",
+		"op := clientv3.OpTxn(nil, []clientv3.Op{want",
 	}}},
 	{Name: "several lines are joined one after the other", Edits: []Edit{
 		{
