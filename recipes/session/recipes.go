@@ -20,6 +20,9 @@ func Exchange(ctx context.Context, h *Hold, swap, drop func(ctx context.Context)
 	return h.hold.Exchange(ctx, swap, drop)
 }
 
+// End ends h for its holder, for the reason why. What stands in etcd stays until the release.
+func End(h *Hold, why error) { h.hold.End(why) }
+
 func keeper(s *Session) (*keep.Keeper, error) {
 	if s == nil || s.keeper == nil {
 		return nil, errors.New("session: it is nil: make one with session.Open")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -47,6 +48,8 @@ type Keeper struct {
 	busy    busy                // acquisitions and joined work
 	chores  busy                // what goes on in the background for a lease
 
+	with sync.Map // what recipes keep with the session
+
 	closing sync.Once
 	closed  chan struct{}
 	result  error // of Close, once closed is closed
@@ -81,6 +84,15 @@ func (k *Keeper) Root() string { return k.cfg.Root }
 
 // Labels are what the session's user wants people to read about it.
 func (k *Keeper) Labels() map[string]string { return k.cfg.Labels }
+
+// Logger hears of what has no caller.
+func (k *Keeper) Logger() *slog.Logger { return k.cfg.Logger }
+
+// With is what a recipe keeps with the session, under a key that is its own: made, at the first call.
+func (k *Keeper) With(key, made any) any {
+	v, _ := k.with.LoadOrStore(key, made)
+	return v
+}
 
 // Granted is the TTL of the open lease as etcd granted it, or 0.
 func (k *Keeper) Granted() time.Duration {

@@ -17,6 +17,9 @@ type Details struct {
 	At     time.Time         `json:"at"` // when it joined, by its own wall clock
 	Labels map[string]string `json:"labels,omitempty"`
 	Want   string            `json:"want,omitempty"` // what it waits for, as its recipe writes it
+	// Of a candidate for a place that one may be appointed to:
+	Value    string `json:"value,omitempty"`
+	Priority int    `json:"priority,omitempty"`
 }
 
 // How an entry ended.

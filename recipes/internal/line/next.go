@@ -90,6 +90,10 @@ func (e *Entry) claim(ctx context.Context, want Want, view *View) error {
 			return e.lease.Refused(err)
 		}
 		if resp.Succeeded {
+			if grant.away {
+				e.bury()
+				return errNotFree // the watch tells when it is free again
+			}
 			e.took(follow(resp, then...))
 			e.appointed = grant.led
 			e.bury()
@@ -106,13 +110,17 @@ func (e *Entry) claim(ctx context.Context, want Want, view *View) error {
 // leaving adds to the grant how the head leaves the line: it passes on, or lets those behind it in as well.
 func (e *Entry) leaving(ctx context.Context, grant *Grant, view *View) error {
 	pass, _ := e.passing()
-	if grant.With == nil {
+	if grant.With == nil && grant.To == nil {
 		grant.Then = append(grant.Then, pass)
 		return nil
 	}
 	l, err := e.line.Lineup(ctx)
 	if err != nil {
 		return err
+	}
+	if grant.To != nil {
+		e.elsewhere(grant, l, pass)
+		return nil
 	}
 	run := l.run(e, view, grant.With)
 	if len(run) == 0 {

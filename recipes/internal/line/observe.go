@@ -22,6 +22,24 @@ import (
 // refuses.
 func Observe(ctx context.Context, client *clientv3.Client, prefix string) iter.Seq2[[]*mvccpb.KeyValue, error] {
 	return func(yield func([]*mvccpb.KeyValue, error) bool) {
+		for now, err := range ObserveAt(ctx, client, prefix) {
+			if !yield(now.All, err) {
+				return
+			}
+		}
+	}
+}
+
+// Keys are all keys below a prefix, by name, as they were at the revision Rev.
+type Keys struct {
+	Rev int64
+	All []*mvccpb.KeyValue
+}
+
+// ObserveAt is Observe, and tells of which revision the keys are. Revisions rise. Etcd tells of all that one revision has changed together, so
+// that nothing is yielded that has never been so.
+func ObserveAt(ctx context.Context, client *clientv3.Client, prefix string) iter.Seq2[Keys, error] {
+	return func(yield func(Keys, error) bool) {
 		o := observer{client: client, prefix: prefix, yield: yield, again: readAgain}
 		pauses := retry.Pauses(ctx)
 		for {
@@ -30,13 +48,13 @@ func Observe(ctx context.Context, client *clientv3.Client, prefix string) iter.S
 			case errors.Is(err, errEnough):
 				return
 			case client.Ctx() != nil && client.Ctx().Err() != nil:
-				yield(nil, errors.New("the etcd client is closed"))
+				yield(Keys{}, errors.New("the etcd client is closed"))
 				return
 			case ctx.Err() != nil:
-				yield(nil, retry.Why(ctx))
+				yield(Keys{}, retry.Why(ctx))
 				return
 			case !retry.Temporary(err):
-				yield(nil, err)
+				yield(Keys{}, err)
 				return
 			}
 			_ = retry.Sleep(ctx, pauses.NextBackOff())
@@ -50,7 +68,7 @@ var errEnough = retry.Permanent(errors.New("enough"))
 type observer struct {
 	client *clientv3.Client
 	prefix string
-	yield  func([]*mvccpb.KeyValue, error) bool
+	yield  func(Keys, error) bool
 	told   []*mvccpb.KeyValue // what was yielded last
 	any    bool               // something was
 	again  time.Duration      // how long a watch is trusted, at least; at most twice as long
@@ -105,7 +123,7 @@ func (o *observer) tell(keys *View) error {
 		return nil
 	}
 	o.any, o.told = true, now
-	if !o.yield(now, nil) {
+	if !o.yield(Keys{keys.Rev, now}, nil) {
 		return errEnough
 	}
 	return nil

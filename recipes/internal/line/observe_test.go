@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/recipes/recipestest"
@@ -31,8 +30,8 @@ func TestAWatchThatFallsSilentIsNotTrustedForEver(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	seen := 0
-	o := observer{client: c, prefix: "k/", again: 5 * time.Millisecond, yield: func(kvs []*mvccpb.KeyValue, _ error) bool {
-		seen = len(kvs)
+	o := observer{client: c, prefix: "k/", again: 5 * time.Millisecond, yield: func(now Keys, _ error) bool {
+		seen = len(now.All)
 		return true
 	}}
 	c.Watcher = mute{c.Watcher, true}

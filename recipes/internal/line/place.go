@@ -47,6 +47,9 @@ func (ln *Line) failed(err error) error {
 // PlaceKey is the full name of a place under the prefix of a line.
 func PlaceKey(prefix, name string) string { return prefix + places + name }
 
+// placeName is the name of the place that PlaceKey has made key of.
+func placeName(prefix, key string) string { return strings.TrimPrefix(key, prefix+places) }
+
 // A Grantee is who is to get a place. Whatever it is given is given by Put: that ties the place to its id and its lease.
 type Grantee struct {
 	ID     string
@@ -88,8 +91,13 @@ type Grant struct {
 	// With says of somebody who stands in line whether it may have the place that it names at the same time. Those right behind the head
 	// that may are let in together with it, up to runLength in one Txn. Nil if nobody may.
 	With func(d Details) (place string, ok bool)
+	// To says which of those who stand in line, of whom the first is the head, is to have the place called Place instead of the head, which
+	// then stays where it is. Nil if the head has it itself.
+	To    func(waiting State) int
+	Place string
 
-	led bool // somebody is
+	led  bool // somebody is let in with the head
+	away bool // somebody else has the place
 }
 
 // A View is what stands in the places, as of a revision.
