@@ -144,4 +144,3 @@ func (r *run) pause(ctx context.Context, d time.Duration, last error) error {
 	}
 	return fmt.Errorf("%s %q: %w", kind, r.name, err)
 }
-

@@ -96,10 +96,16 @@ func TestRunCampaignsAgainAfterALoss(t *testing.T) {
 // TestRunKeepsLeadingUntilTheWorkHasReturned: whether its ctx ends, or it hands over, resigns or is drained.
 func TestRunKeepsLeadingUntilTheWorkHasReturned(t *testing.T) {
 	for what, end := range map[string]func(cancel func(), s *session.Session, term *election.Term, to string) error{
-		"ctx":      func(cancel func(), _ *session.Session, _ *election.Term, _ string) error { cancel(); return nil },
-		"Resign":   func(_ func(), _ *session.Session, term *election.Term, _ string) error { return term.Resign(t.Context()) },
-		"Release":  func(_ func(), _ *session.Session, term *election.Term, _ string) error { return term.Release(t.Context()) },
-		"HandOver": func(_ func(), _ *session.Session, term *election.Term, to string) error { return term.HandOver(t.Context(), to) },
+		"ctx": func(cancel func(), _ *session.Session, _ *election.Term, _ string) error { cancel(); return nil },
+		"Resign": func(_ func(), _ *session.Session, term *election.Term, _ string) error {
+			return term.Resign(t.Context())
+		},
+		"Release": func(_ func(), _ *session.Session, term *election.Term, _ string) error {
+			return term.Release(t.Context())
+		},
+		"HandOver": func(_ func(), _ *session.Session, term *election.Term, to string) error {
+			return term.HandOver(t.Context(), to)
+		},
 		"Drain": func(_ func(), s *session.Session, _ *election.Term, _ string) error {
 			over, cancel := context.WithCancel(t.Context())
 			cancel()

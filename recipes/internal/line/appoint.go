@@ -58,8 +58,10 @@ func (l *Lineup) Appoint(i int, places ...string) (ifs []clientv3.Cmp, then []cl
 	}
 	ifs = append(ifs, l.stands(i))
 	if i > 0 {
-		before := clientv3.OpPut(l.prefix+"tail", l.Waiting[i-1].ID)
-		return append(ifs, l.stands(i-1)), append(then, l.leaves(x, before, granted, places))
+		before := l.Waiting[i-1].ID
+		left := l.put(x, mark{State: granted, At: time.Now(), Behind: before, Places: places})
+		back := clientv3.OpPut(l.prefix+"tail", before)
+		return append(ifs, l.stands(i-1)), append(then, l.ifLast(x, []clientv3.Op{back, left}, []clientv3.Op{left}))
 	}
 	for _, key := range l.dead[:min(len(l.dead), perTxn)] {
 		then = append(then, clientv3.OpTxn([]clientv3.Cmp{key.Is()}, []clientv3.Op{clientv3.OpDelete(key.Name)}, nil))
@@ -127,11 +129,17 @@ func (l *Lineup) stands(i int) clientv3.Cmp {
 
 // leaves ends x's entry: if it is the last in line by tail, otherwise by a mark with state.
 func (l *Lineup) leaves(x Standing, tail clientv3.Op, state string, places []string) clientv3.Op {
-	last := []clientv3.Cmp{clientv3.Compare(clientv3.Value(l.prefix+"tail"), "=", x.ID)}
-	return clientv3.OpTxn(last, []clientv3.Op{tail, l.mark(x, granted, places...)}, []clientv3.Op{l.mark(x, state, places...)})
+	return l.ifLast(x, []clientv3.Op{tail, l.mark(x, granted, places...)}, []clientv3.Op{l.mark(x, state, places...)})
+}
+
+func (l *Lineup) ifLast(x Standing, last, otherwise []clientv3.Op) clientv3.Op {
+	return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value(l.prefix+"tail"), "=", x.ID)}, last, otherwise)
 }
 
 func (l *Lineup) mark(x Standing, state string, places ...string) clientv3.Op {
-	m := mark{State: state, At: time.Now(), Places: places}
+	return l.put(x, mark{State: state, At: time.Now(), Places: places})
+}
+
+func (l *Lineup) put(x Standing, m mark) clientv3.Op {
 	return clientv3.OpPut(l.prefix+"e/"+x.ID, encode(m), clientv3.WithLease(x.Lease))
 }

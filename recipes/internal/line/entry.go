@@ -34,7 +34,7 @@ const (
 type mark struct {
 	State  string    `json:"state"`
 	At     time.Time `json:"at"`               // passed: when, by the wall clock of who passed on
-	Behind string    `json:"behind,omitempty"` // gone: the id of the predecessor, if it was known
+	Behind string    `json:"behind,omitempty"` // gone: the id of the predecessor, if it was known; granted: likewise, of one that was not the first
 	Places []string  `json:"places,omitempty"` // granted, or passed by somebody else: the names of its places
 	With   bool      `json:"with,omitempty"`   // granted: whoever stands behind was let in as well, by the same Txn
 }
