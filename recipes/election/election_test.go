@@ -120,12 +120,22 @@ func resign(t *testing.T, term *election.Term) {
 // nothing fails unless x has no key.
 func nothing(t *testing.T, c *clientv3.Client) {
 	t.Helper()
+	var left []string
+	defer func() {
+		if t.Failed() && len(left) > 0 {
+			t.Logf("left: %q", left)
+		}
+	}()
 	eventually(t, "keys are left", func() bool {
-		resp, err := c.Get(t.Context(), "", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		resp, err := c.Get(t.Context(), "", clientv3.WithPrefix())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return resp.Count == 0
+		left = nil
+		for _, kv := range resp.Kvs {
+			left = append(left, string(kv.Key)+" = "+string(kv.Value))
+		}
+		return left == nil
 	})
 }
 
