@@ -64,11 +64,16 @@ func Candidates(ctx context.Context, client *clientv3.Client, name string, opts 
 	return candidates(part), nil
 }
 
-// Inspect reads who leads and who waits, at one revision, in 1 read.
+// Inspect reads who leads and who waits, at one revision, in 1 read. A tail that a crash left behind is swept in passing, if the client may write.
 func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...ClientOption) (State, error) {
 	part, err := calls.ReadPart(ctx, client, kind, name, "inspect", "", opts)
 	if err != nil {
 		return State{}, err
+	}
+	if waiting, tail := line.Parse(part.Prefix, part.All); len(waiting) == 0 && tail != nil {
+		limited, cancel := calls.Limit(ctx)
+		defer cancel()
+		_ = line.Sweep(limited, client.KV, line.DeadTail{Prefix: part.Prefix, Rev: tail.ModRevision}) // whoever may only read leaves it to others
 	}
 	return State{Name: name, Leader: incumbent(part), Candidates: candidates(part)}, nil
 }

@@ -67,7 +67,8 @@ func (e *Entry) give(ctx context.Context, l *Lineup, i int) error {
 		stands, appoint := l.Appoint(i, placeName(l.prefix, place.Name))
 		ifs, then = append(ifs, stands...), append(append(then, appoint...), keep.DeleteBeside(place.Name))
 	}
-	resp, err := e.line.keeper.Txn(ctx, ifs, then, []clientv3.Op{clientv3.OpGet(place.Name)})
+	lost := clientv3.OpTxn([]clientv3.Cmp{place.Is()}, nil, e.unmark())
+	resp, err := e.line.keeper.Txn(ctx, ifs, then, []clientv3.Op{clientv3.OpGet(place.Name), lost})
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return e.Release(ctx)
