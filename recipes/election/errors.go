@@ -3,6 +3,7 @@ package election
 import (
 	"errors"
 
+	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/line"
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
@@ -12,10 +13,10 @@ var (
 	ErrNoLeader = errors.New("there is no leader")
 	// ErrNoCandidate says that nobody with that id stands for the election.
 	ErrNoCandidate = retry.Settled(errors.New("no such candidate"))
-	// ErrRemoved says that somebody else took the candidate out of the line.
+	// ErrRemoved says that somebody else took the candidate out of the line. If Remove did it comes as a *session.RevokedError, with the reason.
 	ErrRemoved = line.ErrRemoved
 	// ErrDrained says that the session stands for no election any more: Drain was called.
 	ErrDrained = retry.Permanent(errors.New("the session was drained of its elections"))
 	// ErrWouldDeadlock says that the context comes from a term of the same election. Pass another if the wait is meant.
-	ErrWouldDeadlock = errors.New("the context leads this election already, waiting would be for oneself")
+	ErrWouldDeadlock = calls.ErrWouldDeadlock
 )

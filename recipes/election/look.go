@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/keep"
 	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/session"
 )
 
 // A Candidate is who stands for an election.
@@ -31,13 +33,17 @@ type Candidate struct {
 type Incumbent struct {
 	Candidate
 	Term fencing.Token `json:"term"`
+	// Revoking is set while it was asked to go and still leads.
+	Revoking *session.Revocation `json:"revoking,omitempty"`
 }
 
 // State is an election at one instant.
 type State struct {
 	Name       string      `json:"name"`
-	Leader     *Incumbent  `json:"leader"` // nil: nobody leads
-	Candidates []Candidate `json:"candidates,omitempty"`
+	Leader     *Incumbent  `json:"leader"`               // nil: nobody leads
+	Candidates []Candidate `json:"candidates,omitempty"` // in the order in which they will lead, if nobody comes or goes
+	// Revoked are the last 16 orders of operators, the latest first.
+	Revoked []session.Revocation `json:"revoked,omitempty"`
 }
 
 // Leader reads who leads, in 1 read. ErrNoLeader says that nobody does. It tells what etcd has: a leader that has just crashed is the leader until
@@ -47,7 +53,7 @@ func Leader(ctx context.Context, client *clientv3.Client, name string, opts ...C
 	if err != nil {
 		return Incumbent{}, err
 	}
-	in := incumbent(part)
+	in := state(part.Named(name)).Leader
 	if in == nil {
 		return Incumbent{}, fmt.Errorf("%s %q: %w", kind, name, ErrNoLeader)
 	}
@@ -61,50 +67,43 @@ func Candidates(ctx context.Context, client *clientv3.Client, name string, opts 
 	if err != nil {
 		return nil, err
 	}
-	return candidates(part), nil
+	return state(part.Named(name)).Candidates, nil
 }
 
 // Inspect reads who leads and who waits, at one revision, in 1 read. A tail that a crash left behind is swept in passing, if the client may write.
 func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...ClientOption) (State, error) {
-	part, err := calls.ReadPart(ctx, client, kind, name, "inspect", "", opts)
-	if err != nil {
-		return State{}, err
-	}
-	if waiting, tail := line.Parse(part.Prefix, part.All); len(waiting) == 0 && tail != nil {
-		limited, cancel := calls.Limit(ctx)
-		defer cancel()
-		_ = line.Sweep(limited, client.KV, line.DeadTail{Prefix: part.Prefix, Rev: tail.ModRevision}) // whoever may only read leaves it to others
-	}
-	return State{Name: name, Leader: incumbent(part), Candidates: candidates(part)}, nil
+	return calls.Inspect(ctx, client, kind, name, opts, state)
+}
+
+// List reads the state of every election that somebody leads or waits to lead, by name. It reads all their keys, in one answer.
+func List(ctx context.Context, client *clientv3.Client, opts ...ClientOption) ([]State, error) {
+	return calls.List(ctx, client, kind, opts, state)
+}
+
+// Watch yields the state of the election, candidates and all: as it is, and again whenever it has changed. It is as lock.Watch is. To follow the
+// leader alone, Observe costs less.
+func Watch(ctx context.Context, client *clientv3.Client, name string, opts ...ClientOption) iter.Seq2[State, error] {
+	return calls.Watch(ctx, client, kind, name, opts, state)
 }
 
 // places is where the place stands, and what is beside it.
 const places = "p/"
 
-// incumbent is who leads, nil if nobody does.
-func incumbent(part calls.Part) *Incumbent {
-	place := line.PlaceKey(part.Prefix, leader)
-	var in *Incumbent
-	for _, s := range line.Holders(part.Prefix, part.All) {
+func state(n line.Named) State {
+	st := State{Name: n.Name, Revoked: n.Revoked}
+	for _, s := range n.Holders {
 		if s.Want == leader {
-			in = &Incumbent{candidate(s), fencing.FromRevision(s.Rev)}
+			st.Leader = &Incumbent{candidate(s), fencing.FromRevision(s.Rev), s.Revoking}
 		}
 	}
-	for _, kv := range part.All {
-		if in != nil && string(kv.Key) == keep.Beside(place, value) {
-			in.Value = string(kv.Value)
-		}
+	if v, ok := n.Beside[keep.Beside(leader, value)]; ok && st.Leader != nil {
+		st.Leader.Value = v
 	}
-	return in
-}
-
-func candidates(part calls.Part) (all []Candidate) {
-	waiting, _ := line.Parse(part.Prefix, part.All)
-	slices.SortStableFunc(waiting, func(a, b line.Standing) int { return cmp.Compare(b.Priority, a.Priority) })
-	for _, s := range waiting {
-		all = append(all, candidate(s))
+	slices.SortStableFunc(n.State, func(a, b line.Standing) int { return cmp.Compare(b.Priority, a.Priority) })
+	for _, s := range n.State {
+		st.Candidates = append(st.Candidates, candidate(s))
 	}
-	return all
+	return st
 }
 
 func candidate(s line.Standing) Candidate {

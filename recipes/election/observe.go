@@ -31,7 +31,7 @@ func Observe(ctx context.Context, client *clientv3.Client, name string, opts ...
 				yield(Change{}, err)
 				return
 			}
-			now := Change{Leader: incumbent(part), Revision: part.Rev}
+			now := Change{Leader: state(part.Named(name)).Leader, Revision: part.Rev}
 			if told != nil && same(told.Leader, now.Leader) {
 				continue // something that stands beside the place
 			}

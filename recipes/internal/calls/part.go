@@ -17,9 +17,15 @@ type Part struct {
 	line.Keys
 }
 
+// Named is what the keys say.
+func (p Part) Named(name string) line.Named {
+	n, _ := line.Name(p.Prefix, name, p.All)
+	return n
+}
+
 // ReadPart reads the keys of one name that begin with below. It takes at most TryTimeout. act is what the caller does, for errors.
 func ReadPart[O Option](ctx context.Context, client *clientv3.Client, kind, name, act, below string, opts []O) (Part, error) {
-	p, err := prefix(ctx, client, kind, name, opts)
+	p, err := Prefix(ctx, client, kind, name, opts)
 	if err != nil {
 		return Part{}, err
 	}
@@ -35,7 +41,7 @@ func ReadPart[O Option](ctx context.Context, client *clientv3.Client, kind, name
 // ObservePart yields the keys of one name that begin with below, as they are, and again after each change.
 func ObservePart[O Option](ctx context.Context, client *clientv3.Client, kind, name, below string, opts []O) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
-		p, err := prefix(ctx, client, kind, name, opts)
+		p, err := Prefix(ctx, client, kind, name, opts)
 		if err != nil {
 			yield(Part{}, err)
 			return

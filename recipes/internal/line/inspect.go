@@ -54,6 +54,7 @@ func Name(prefix, name string, kvs []*mvccpb.KeyValue) (n Named, tail *mvccpb.Ke
 	n = Named{Name: name, prefix: prefix}
 	n.State, tail = Parse(prefix, kvs)
 	n.Holders, n.Records = occupied(prefix, kvs)
+	n.Beside = besides(prefix, kvs)
 	n.revocations(kvs)
 	return n, tail
 }
@@ -124,6 +125,7 @@ type Named struct {
 	State   State
 	Holders State
 	Records map[string]string // what else stands beside the places, by name: the recipe's own
+	Beside  map[string]string // what stands beside a place itself, by the place's name with '!' and more
 	Revoked []keep.Revocation // lately, the last one first
 
 	prefix string
@@ -177,6 +179,17 @@ func occupied(prefix string, kvs []*mvccpb.KeyValue) (s State, records map[strin
 	}
 	slices.SortStableFunc(s, func(a, b Standing) int { return cmp.Compare(a.Rev, b.Rev) })
 	return s, records
+}
+
+// besides are the values of what stands beside the places.
+func besides(prefix string, kvs []*mvccpb.KeyValue) map[string]string {
+	all := map[string]string{}
+	for _, kv := range kvs {
+		if name, ok := strings.CutPrefix(string(kv.Key), prefix+places); ok && keep.IsBeside(name) {
+			all[name] = string(kv.Value)
+		}
+	}
+	return all
 }
 
 // leading is the name that the first of kvs belongs to, and how many of them do. What no recipe wrote is one without a name.
