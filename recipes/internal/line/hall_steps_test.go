@@ -43,16 +43,16 @@ func (x hallWalk) fault(v visit[hall], i int, budget func(*hallFaults) *int8, wh
 }
 
 // send adds what may become of a Txn: it is answered, the answer is lost, or it is applied later.
-func (x hallWalk) send(v visit[hall], i int, what string, make func(h *hall, g *guest) (message, bool), answered func(h *hall, g *guest, ok bool), lost func(g *guest)) {
+func (x hallWalk) send(v visit[hall], i int, what string, build func(h *hall, g *guest) (message, bool), answered func(h *hall, g *guest, ok bool), lost func(g *guest)) {
 	x.try(v, i, what, func(h *hall, g *guest) bool {
-		m, so := make(h, g)
+		m, so := build(h, g)
 		if so {
 			answered(h, g, h.apply(m, x.hallRules))
 		}
 		return so
 	})
 	x.fault(v, i, func(f *hallFaults) *int8 { return &f.lost }, what+", and the answer is lost", func(h *hall, g *guest) bool {
-		m, so := make(h, g)
+		m, so := build(h, g)
 		if so {
 			h.apply(m, x.hallRules)
 			lost(g)
@@ -60,7 +60,7 @@ func (x hallWalk) send(v visit[hall], i int, what string, make func(h *hall, g *
 		return so
 	})
 	x.fault(v, i, func(f *hallFaults) *int8 { return &f.late }, what+", late", func(h *hall, g *guest) bool {
-		m, so := make(h, g)
+		m, so := build(h, g)
 		if !so {
 			return false
 		}

@@ -117,9 +117,9 @@ func (x pairWalk) step(v visit[pair], i int, budget func(*pairFaults) *int8, wha
 }
 
 // send adds what may become of a Txn, as in the hall.
-func (x pairWalk) send(v visit[pair], i int, what string, make func(g *twin) (pairTxn, bool), answered func(p *pair, g *twin), lost func(g *twin)) {
+func (x pairWalk) send(v visit[pair], i int, what string, build func(g *twin) (pairTxn, bool), answered func(p *pair, g *twin), lost func(g *twin)) {
 	x.step(v, i, nil, what, func(p *pair, g *twin) bool {
-		m, so := make(g)
+		m, so := build(g)
 		if so {
 			p.apply(m, x.pairRules)
 			answered(p, g)
@@ -127,7 +127,7 @@ func (x pairWalk) send(v visit[pair], i int, what string, make func(g *twin) (pa
 		return so
 	})
 	x.step(v, i, func(f *pairFaults) *int8 { return &f.lost }, what+", and the answer is lost", func(p *pair, g *twin) bool {
-		m, so := make(g)
+		m, so := build(g)
 		if so {
 			p.apply(m, x.pairRules)
 			lost(g)
@@ -135,7 +135,7 @@ func (x pairWalk) send(v visit[pair], i int, what string, make func(g *twin) (pa
 		return so
 	})
 	x.step(v, i, func(f *pairFaults) *int8 { return &f.late }, what+", late", func(p *pair, g *twin) bool {
-		m, so := make(g)
+		m, so := build(g)
 		if !so || p.late[1].op != 0 {
 			return false
 		}
