@@ -1,0 +1,217 @@
+package semaphore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/retry"
+	"github.com/stile-dev/stile/recipes/session"
+)
+
+// durableGrace is how long a call whose ctx has ended waits for the answer to a write that is on its way: without it nobody would know.
+const durableGrace = 150 * time.Millisecond
+
+// A durableRequest is one change that a caller wants, or one look.
+type durableRequest struct {
+	// change makes the change in a copy of the record, or says why not. With changed and an error, the record is written and the caller
+	// gets the error. It may be called many times, with one record after the other. lost says that a write with the change was sent,
+	// that its answer never came, and that it was applied by now or never will be.
+	change func(r *durableRecord, lost bool) (changed bool, err error)
+	frees  bool // it goes before those that are sent with it and want what is free
+	limits bool // it sets the limit: there may be no record yet, and there must be no leased semaphore
+
+	// The caller's own conditions and operations. With any it goes alone.
+	cmps []clientv3.Cmp
+	ops  []clientv3.Op
+
+	// Of the combiner that it was given to, under its mutex.
+	done   chan struct{}
+	result *durableSeen // what the answer is about
+	err    error
+	flying bool   // a write with it is on its way
+	lostAt *int64 // the revision that a write was based on whose answer never came, unless it is known that it was not applied
+}
+
+func (r *durableRequest) alone() bool { return len(r.cmps) > 0 || len(r.ops) > 0 || r.limits }
+
+// durableCombiner sends what many callers want as one transaction after the other: while one is on its way, the next ones gather.
+//
+// Its goroutine lives as long as somebody waits for an answer.
+type durableCombiner struct {
+	store durableStore
+
+	mu      sync.Mutex
+	known   *durableSeen      // the last state that was seen, if any: a guess, until etcd has confirmed it
+	pending []*durableRequest // all without an answer, those that came first at the front
+	running bool
+	cancel  context.CancelFunc // of the round
+}
+
+// ask waits for the answer to r, or for the end of ctx.
+func (c *durableCombiner) ask(ctx context.Context, r *durableRequest) error {
+	r.done = make(chan struct{})
+	c.mu.Lock()
+	c.pending = append(c.pending, r)
+	if !c.running {
+		c.running = true
+		go c.run()
+	}
+	c.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+	}
+	return c.leave(ctx, r)
+}
+
+// leave takes a request back, as far as that is possible.
+func (c *durableCombiner) leave(ctx context.Context, r *durableRequest) error {
+	if c.flying(r) {
+		wait := time.NewTimer(durableGrace)
+		defer wait.Stop()
+		select {
+		case <-r.done:
+		case <-wait.C:
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.pending, r)
+	if i < 0 {
+		return r.err // it came after all
+	}
+	c.pending = slices.Delete(c.pending, i, i+1)
+	if len(c.pending) == 0 && c.cancel != nil {
+		c.cancel()
+	}
+	why := retry.Why(ctx)
+	switch {
+	case (r.flying || r.lostAt != nil) && errors.Is(why, session.ErrUnavailable):
+		return fmt.Errorf("%w: %v", session.ErrUnknownOutcome, why) //nolint:errorlint // ErrUnavailable says that nothing was changed
+	case r.flying || r.lostAt != nil:
+		return fmt.Errorf("%w: %w", session.ErrUnknownOutcome, why)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return retry.Answer(ctx, ctx.Err())
+	}
+	return why
+}
+
+func (c *durableCombiner) flying(r *durableRequest) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return r.flying
+}
+
+// run sends one batch after the other, until nobody waits any more.
+func (c *durableCombiner) run() {
+	pauses := retry.Pauses(context.Background())
+	conflicts := 0
+	for {
+		ctx, batch := c.take()
+		if batch == nil {
+			return
+		}
+		err := c.round(ctx, batch)
+		switch {
+		case err == nil:
+			conflicts = 0
+			pauses.Reset()
+			continue
+		case ctx.Err() != nil: // nobody waits for it
+			continue
+		case errors.Is(err, errDurableConflict):
+			if conflicts++; conflicts == 1 {
+				continue // the answer has told what it is now
+			}
+			c.forget() // by the time of the next attempt it is something else
+		case !retry.Temporary(err):
+			continue // those whom it concerns know
+		}
+		_ = retry.Sleep(ctx, pauses.NextBackOff())
+	}
+}
+
+// take is what goes together next: those who have waited longest, up to the first that goes alone. Nil if nobody waits: then the goroutine ends.
+func (c *durableCombiner) take() (context.Context, []*durableRequest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel != nil {
+		c.cancel()
+	}
+	if len(c.pending) == 0 {
+		c.running, c.cancel = false, nil
+		return nil, nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	n := slices.IndexFunc(c.pending, (*durableRequest).alone)
+	switch {
+	case n < 0:
+		n = len(c.pending)
+	case n == 0:
+		n = 1
+	}
+	batch := slices.Clone(c.pending[:n])
+	slices.SortStableFunc(batch, func(a, b *durableRequest) int { return a.rank() - b.rank() })
+	return ctx, batch
+}
+
+// rank has what is freed be free for those who want it, and no slot be granted and freed by one write, which would be two holders with one token.
+func (r *durableRequest) rank() int {
+	if r.frees {
+		return 0
+	}
+	return 1
+}
+
+// answer gives some of the pending requests their answers: what judge said of them, and of which record.
+func (c *durableCombiner) answer(now *durableSeen, verdicts []durableVerdict) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, v := range verdicts {
+		i := slices.Index(c.pending, v.request)
+		if i < 0 {
+			continue // it has left
+		}
+		c.pending = slices.Delete(c.pending, i, i+1)
+		v.request.result, v.request.err = now, v.err
+		close(v.request.done)
+	}
+}
+
+// offer tells of a state that somebody has seen.
+func (c *durableCombiner) offer(now *durableSeen) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.record != nil && (c.known == nil || now.rev > c.known.rev) {
+		c.known = now
+	}
+}
+
+func (c *durableCombiner) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = nil
+}
+
+func (c *durableCombiner) guess() *durableSeen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known
+}
+
+// confirmed notes a state that etcd has just told.
+func (c *durableCombiner) confirmed(now *durableSeen) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known = now; now.record == nil {
+		c.known = nil
+	}
+}

@@ -1,0 +1,134 @@
+package semaphore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stile-dev/stile/recipes/internal/retry"
+	"github.com/stile-dev/stile/recipes/session"
+)
+
+// A durableVerdict is what a record says to a request.
+type durableVerdict struct {
+	request *durableRequest
+	changed bool
+	err     error
+}
+
+// judge makes the changes of a batch, one after the other, in a copy of what is there.
+func (c *durableCombiner) judge(base *durableSeen, batch []*durableRequest) (next *durableRecord, verdicts []durableVerdict, changed bool) {
+	if next = (&durableRecord{}); base.record != nil {
+		next = base.record.clone()
+	}
+	for _, r := range batch {
+		v := durableVerdict{request: r}
+		switch {
+		case base.leased:
+			v.err = ErrLeased
+		case base.record == nil && !r.limits:
+			v.err = ErrNoLimit
+		default:
+			lost := c.lost(r, base)
+			v.changed, v.err = r.change(next, lost)
+			if lost && v.changed {
+				c.set(func(r *durableRequest) { r.lostAt = nil }, r) // what it is to change has not been changed
+			}
+		}
+		changed = changed || v.changed
+		verdicts = append(verdicts, v)
+	}
+	return next, verdicts, changed
+}
+
+// round answers a batch, or some of it, with one write at most.
+func (c *durableCombiner) round(ctx context.Context, batch []*durableRequest) error {
+	base, certain := c.guess(), false
+	for {
+		if base == nil {
+			now, err := c.store.read(ctx)
+			if err != nil {
+				return c.failed(err, refusals(batch, err))
+			}
+			base, certain = now, true
+			c.confirmed(now)
+		}
+		next, verdicts, changed := c.judge(base, batch)
+		switch {
+		case changed:
+			return c.write(ctx, base, next, verdicts)
+		case certain:
+			c.answer(base, verdicts)
+			return nil
+		}
+		base = nil // an answer that is no write needs a look
+	}
+}
+
+// write is the only place that changes the record. It compares that the record is still base.
+func (c *durableCombiner) write(ctx context.Context, base *durableSeen, next *durableRecord, verdicts []durableVerdict) error {
+	var changing []*durableRequest
+	for _, v := range verdicts {
+		if v.changed {
+			changing = append(changing, v.request)
+		}
+	}
+	c.set(func(r *durableRequest) { r.flying = true }, changing...)
+	rev, now, err := c.store.swap(ctx, base, next, changing[0])
+	unanswered := err != nil && !errors.Is(err, errDurableConflict) && !retry.NotApplied(err)
+	c.set(func(r *durableRequest) {
+		if r.flying = false; unanswered {
+			r.lostAt = &base.rev
+		}
+	}, changing...)
+	switch {
+	case err == nil:
+		after := next.at(rev)
+		c.confirmed(after)
+		c.answer(after, verdicts)
+		return nil
+	case errors.Is(err, errDurableConflict):
+		c.confirmed(now)
+		return err
+	}
+	return c.failed(err, refusals(changing, err))
+}
+
+// failed answers those whom an error concerns, unless it is worth another attempt. Of whom an earlier write is still out, it is not known.
+func (c *durableCombiner) failed(err error, concerned []durableVerdict) error {
+	if retry.Temporary(err) {
+		return err
+	}
+	for i, v := range concerned {
+		c.set(func(r *durableRequest) {
+			if r.lostAt != nil {
+				concerned[i].err = fmt.Errorf("%w: %w", session.ErrUnknownOutcome, err)
+			}
+		}, v.request)
+	}
+	c.answer(nil, concerned)
+	return err
+}
+
+// set changes what the combiner knows of some requests.
+func (c *durableCombiner) set(what func(r *durableRequest), requests ...*durableRequest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range requests {
+		what(r)
+	}
+}
+
+func refusals(batch []*durableRequest, err error) (verdicts []durableVerdict) {
+	for _, r := range batch {
+		verdicts = append(verdicts, durableVerdict{request: r, err: err})
+	}
+	return verdicts
+}
+
+// lost reports whether a write with r got no answer, and base shows that it was applied or never will be: the record is another one since.
+func (c *durableCombiner) lost(r *durableRequest, base *durableSeen) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return r.lostAt != nil && *r.lostAt != base.rev
+}

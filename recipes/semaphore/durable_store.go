@@ -1,0 +1,120 @@
+package semaphore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/internal/retry"
+)
+
+// durableStore is the record in etcd.
+type durableStore struct {
+	client *clientv3.Client
+	key    string
+	leased string // the key whose existence makes the name a leased semaphore's
+}
+
+// durableTimeout bounds each request: below the server's own timeout (5 s and two elections), so that etcd's client does not send a write again.
+const durableTimeout = 5 * time.Second
+
+var errDurableClosed = retry.Settled(errors.New("the etcd client is closed"))
+
+// limit is the ctx of one request. A member without a leader refuses it at once.
+func (s *durableStore) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(clientv3.WithRequireLeader(ctx), durableTimeout, retry.NoAnswer(durableTimeout))
+}
+
+func (s *durableStore) usable() error {
+	if ctx := s.client.Ctx(); ctx != nil && ctx.Err() != nil {
+		return errDurableClosed
+	}
+	return nil
+}
+
+// read is what etcd has now.
+func (s *durableStore) read(ctx context.Context) (*durableSeen, error) {
+	kv, err := s.get(ctx, s.key)
+	if err != nil || kv != nil {
+		if err != nil {
+			return nil, err
+		}
+		return readDurable(kv)
+	}
+	kv, err = s.get(ctx, s.leased)
+	if err != nil {
+		return nil, err
+	}
+	return &durableSeen{leased: kv != nil}, nil
+}
+
+func (s *durableStore) get(ctx context.Context, key string) (*mvccpb.KeyValue, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	resp, err := s.client.Get(ctx, key)
+	if err != nil {
+		return nil, retry.Answer(ctx, err)
+	}
+	if len(resp.Kvs) == 0 {
+		return nil, nil //nolint:nilnil // absence is no error here
+	}
+	return resp.Kvs[0], nil
+}
+
+// swap writes next if what is there is still base, and tells at which revision. Conditions and operations are r's, and so is the rule that there is no
+// leased semaphore. With errConflict it tells what is there instead. An error that is not retry.NotApplied leaves open whether it was, or
+// still will be, applied: as long as the record is base.
+func (s *durableStore) swap(ctx context.Context, base *durableSeen, next *durableRecord, r *durableRequest) (rev int64, now *durableSeen, err error) {
+	if err := s.usable(); err != nil {
+		return 0, nil, err
+	}
+	ifs := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.key), "=", base.rev)}
+	els := []clientv3.Op{clientv3.OpGet(s.key)}
+	if r.limits {
+		ifs = append(ifs, clientv3.Compare(clientv3.CreateRevision(s.leased), "=", 0))
+		els = append(els, clientv3.OpGet(s.leased))
+	}
+	then := append([]clientv3.Op{clientv3.OpPut(s.key, next.encode(durableNow()))}, r.ops...)
+	if len(r.cmps) > 0 { // one level deeper, so that theirs and ours can be told apart
+		then = []clientv3.Op{clientv3.OpTxn(r.cmps, then, nil)}
+	}
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	resp, err := s.client.Txn(ctx).If(ifs...).Then(then...).Else(els...).Commit()
+	switch {
+	case err != nil:
+		return 0, nil, retry.Answer(ctx, err)
+	case !resp.Succeeded && r.limits && len(resp.Responses[1].GetResponseRange().Kvs) > 0:
+		return 0, nil, retry.Settled(ErrLeased)
+	case !resp.Succeeded:
+		return 0, s.conflict(resp), errDurableConflict
+	case len(r.cmps) > 0 && !resp.Responses[0].GetResponseTxn().Succeeded:
+		return 0, nil, retry.Settled(ErrCondition)
+	}
+	return resp.Header.Revision, nil, nil
+}
+
+// conflict is what is there instead; without a record when that can't be read, for then the next read says why.
+func (s *durableStore) conflict(resp *clientv3.TxnResponse) *durableSeen {
+	var kv *mvccpb.KeyValue
+	if got := resp.Responses[0].GetResponseRange(); len(got.Kvs) > 0 {
+		kv = got.Kvs[0]
+	}
+	now, err := readDurable(kv)
+	if err != nil {
+		return &durableSeen{}
+	}
+	return now
+}
+
+// refuseDurable says what is wrong with something of the caller's.
+func refuseDurable(what string, got, most int) error {
+	return fmt.Errorf("%s of %d bytes, as JSON: the most is %d", what, got, most)
+}
