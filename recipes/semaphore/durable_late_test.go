@@ -1,0 +1,203 @@
+package semaphore_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/recipestest"
+	"github.com/stile-dev/stile/recipes/semaphore"
+	"github.com/stile-dev/stile/recipes/session"
+)
+
+// givenUp is an acquisition by m1 that was given up while its write was on its way, and that write.
+func givenUp(t *testing.T, opts ...semaphore.DurableOption) (*clientv3.Client, *recipestest.Late) {
+	t.Helper()
+	faults := recipestest.NewFaults(t)
+	c := recipestest.Client(t, faults)
+	newDurable(t, c, 1)
+	late := faults.LateRequest(2, recipestest.Silence) // a look, then the Txn
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- errOf(semaphore.Durable(c, "x").Acquire(ctx, "m1", opts...)) }()
+	<-late.Held()
+	cancel()
+	if err := <-done; !errors.Is(err, session.ErrUnknownOutcome) || !errors.Is(err, context.Canceled) {
+		t.Fatalf("Acquire = %v, want ErrUnknownOutcome", err)
+	}
+	return c, late
+}
+
+func arrives(t *testing.T, late *recipestest.Late) {
+	t.Helper()
+	if err := late.LetThrough(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAnAcquisitionThatWasGivenUpMayArrive: so the error says that nobody knows. To acquire again finds it.
+func TestAnAcquisitionThatWasGivenUpMayArrive(t *testing.T) {
+	c, late := givenUp(t)
+	arrives(t, late)
+	d := semaphore.Durable(c, "x")
+	p := takes(t, d, "m1")
+	if s := inspects(t, d); holderIDs(s) != "m1" || s.Holders[0].Token != p.Token {
+		t.Errorf("%+v", s)
+	}
+	gives(t, d, p)
+}
+
+// TestWhatIsWrittenLaterVoidsWhatWasGivenUp: whoever has written, and whatever it was.
+func TestWhatIsWrittenLaterVoidsWhatWasGivenUp(t *testing.T) {
+	audited := semaphore.Then(clientv3.OpPut("audit", ""))
+	for how, write := range map[string]func(t *testing.T, d *semaphore.DurableSemaphore) string{
+		"the same acquired and released": func(t *testing.T, d *semaphore.DurableSemaphore) string {
+			gives(t, d, takes(t, d, "m1"))
+			return ""
+		},
+		"somebody else acquired": func(t *testing.T, d *semaphore.DurableSemaphore) string {
+			takes(t, d, "m2")
+			return "m2"
+		},
+		"removed": func(t *testing.T, d *semaphore.DurableSemaphore) string {
+			if err := d.Remove(t.Context(), "m1", "gone"); !errors.Is(err, semaphore.ErrNotHeld) {
+				t.Errorf("Remove = %v, want ErrNotHeld", err)
+			}
+			return ""
+		},
+		"the same limit": func(t *testing.T, d *semaphore.DurableSemaphore) string {
+			if err := d.SetLimit(t.Context(), 1); err != nil {
+				t.Error(err)
+			}
+			return ""
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			c, late := givenUp(t, audited)
+			d := semaphore.Durable(c, "x")
+			want := write(t, d)
+			arrives(t, late)
+			if s := inspects(t, d); holderIDs(s) != want {
+				t.Errorf("%q hold, want %q: what was given up has come back", holderIDs(s), want)
+			}
+			if revisionOf(t, c, "audit") != 0 {
+				t.Error("the operation was done")
+			}
+		})
+	}
+}
+
+// TestALateFirstLimitMakesNothingNew: the record is never deleted, so a late copy of its creation finds it, whatever it is by then.
+func TestALateFirstLimitMakesNothingNew(t *testing.T) {
+	faults := recipestest.NewFaults(t)
+	c := recipestest.Client(t, faults)
+	late := faults.LateRequest(3, recipestest.Reset) // two looks, then the Txn
+	d := newDurable(t, c, 5)
+	if err := d.SetLimit(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	takes(t, d, "m1")
+	arrives(t, late)
+	if s := inspects(t, d); s.Limit != 1 || holderIDs(s) != "m1" {
+		t.Errorf("%+v: want the limit 1, held by m1", s)
+	}
+}
+
+// unanswered makes a call whose write is applied and not answered, and then, before the call can try again, something else.
+func unanswered(t *testing.T, c *clientv3.Client, faults *recipestest.Faults, call func() error, meanwhile func()) error {
+	t.Helper()
+	open := newDurableGate(c).shut(2) // a look, and the Txn
+	lost := faults.DropAnswer(2, recipestest.Reset)
+	done := make(chan error, 1)
+	go func() { done <- call() }()
+	<-lost.Answered()
+	meanwhile()
+	open()
+	return <-done
+}
+
+// TestALateLimitDoesNotComeBack: the answer to a limit is lost, another one comes after it, and the first is not set again.
+func TestALateLimitDoesNotComeBack(t *testing.T) {
+	for _, with := range []struct {
+		name string
+		opts []semaphore.DurableOption
+		want error
+	}{{"alone", nil, nil}, {"with an operation", []semaphore.DurableOption{semaphore.Then(clientv3.OpPut("audit", ""))}, session.ErrUnknownOutcome}} {
+		t.Run(with.name, func(t *testing.T) {
+			faults := recipestest.NewFaults(t)
+			c := recipestest.Namespace(t, t.Name(), faults)
+			rival := newDurable(t, recipestest.Namespace(t, t.Name()), 5)
+			d := semaphore.Durable(c, "x")
+			err := unanswered(t, c, faults, func() error { return d.SetLimit(t.Context(), 7, with.opts...) }, func() {
+				if s := inspects(t, rival); s.Limit != 7 {
+					t.Errorf("limit %d, want 7", s.Limit)
+				}
+				if err := rival.SetLimit(t.Context(), 3); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if !errors.Is(err, with.want) {
+				t.Errorf("SetLimit = %v, want %v", err, with.want)
+			}
+			if s := inspects(t, rival); s.Limit != 3 {
+				t.Errorf("limit %d, want 3, which came last", s.Limit)
+			}
+		})
+	}
+}
+
+// TestALimitThatWasNotAppliedIsSetAgain, after somebody else's: it never lies.
+func TestALimitThatWasNotAppliedIsSetAgain(t *testing.T) {
+	c := recipestest.Client(t)
+	rival := newDurable(t, c, 5)
+	d := semaphore.Durable(c, "x")
+	inspects(t, d) // so that it knows what there was
+	if err := rival.SetLimit(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SetLimit(t.Context(), 7); err != nil {
+		t.Fatal(err)
+	}
+	if s := inspects(t, rival); s.Limit != 7 {
+		t.Errorf("limit %d, want 7", s.Limit)
+	}
+}
+
+// TestARemovalIsAboutThePermitThatItHasSeen: when its answer is lost and the machine is back meanwhile, the new permit stays.
+func TestARemovalIsAboutThePermitThatItHasSeen(t *testing.T) {
+	faults := recipestest.NewFaults(t)
+	c := recipestest.Namespace(t, t.Name(), faults)
+	rival := newDurable(t, recipestest.Namespace(t, t.Name()), 1)
+	takes(t, rival, "m1")
+	d := semaphore.Durable(c, "x")
+	var p semaphore.DurablePermit
+	err := unanswered(t, c, faults, func() error { return d.Remove(t.Context(), "m1", "gone") }, func() { p = takes(t, rival, "m1") })
+	if err != nil {
+		t.Errorf("Remove = %v", err)
+	}
+	if held, err := rival.Held(t.Context(), "m1"); err != nil || held.Token != p.Token {
+		t.Errorf("Held = %+v, %v, want %+v", held, err, p)
+	}
+}
+
+// TestAReleaseIsKnownHoweverManyCameAfterIt: its answer is lost, and more are released meanwhile than are remembered.
+func TestAReleaseIsKnownHoweverManyCameAfterIt(t *testing.T) {
+	faults := recipestest.NewFaults(t)
+	c := recipestest.Namespace(t, t.Name(), faults)
+	rival := newDurable(t, recipestest.Namespace(t, t.Name()), 1)
+	p := takes(t, rival, "m1")
+	d := semaphore.Durable(c, "x")
+	err := unanswered(t, c, faults, func() error { return d.Release(t.Context(), "m1", p.Token) }, func() {
+		for range 257 {
+			gives(t, rival, takes(t, rival, "m2"))
+		}
+		if err := rival.Release(t.Context(), "m1", p.Token); !errors.Is(err, semaphore.ErrNotHeld) {
+			t.Errorf("it is remembered still: %v", err)
+		}
+	})
+	if err != nil {
+		t.Errorf("Release = %v", err)
+	}
+}
