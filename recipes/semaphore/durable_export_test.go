@@ -13,3 +13,10 @@ func (d *DurableSemaphore) Idle() bool {
 	defer d.combiner.mu.Unlock()
 	return !d.combiner.running
 }
+
+// Waiting is how many wait for room.
+func (d *DurableSemaphore) Waiting() int {
+	d.follower.mu.Lock()
+	defer d.follower.mu.Unlock()
+	return d.follower.who
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/recipes/recipestest"
@@ -47,6 +48,24 @@ func TestAnAcquisitionThatWasGivenUpMayArrive(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	gives(t, d, p)
+}
+
+// TestARefusalDoesNotHideWhatIsStillOnItsWay: the second attempt is refused, and the first may still arrive.
+func TestARefusalDoesNotHideWhatIsStillOnItsWay(t *testing.T) {
+	faults := recipestest.NewFaults(t)
+	c := recipestest.Client(t, faults)
+	d := newDurable(t, c, 1)
+	inspects(t, d)
+	late, refused := faults.LateRequest(1, recipestest.Reset), faults.Refuse(2, rpctypes.ErrGRPCPermissionDenied)
+	_, err := d.Acquire(t.Context(), "m1")
+	<-refused
+	if !errors.Is(err, session.ErrUnknownOutcome) || !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		t.Errorf("Acquire = %v, want ErrUnknownOutcome, and why", err)
+	}
+	arrives(t, late)
+	if s := inspects(t, d); holderIDs(s) != "m1" {
+		t.Errorf("%q hold: the test does not show what it is to show", holderIDs(s))
+	}
 }
 
 // TestWhatIsWrittenLaterVoidsWhatWasGivenUp: whoever has written, and whatever it was.

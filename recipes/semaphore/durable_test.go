@@ -278,3 +278,10 @@ func TestARemovedHolderIsTold(t *testing.T) {
 		t.Errorf("%+v: want it written again, with the same holders", s)
 	}
 }
+
+func ids(n int) (ids []string) {
+	for i := range n {
+		ids = append(ids, fmt.Sprint("m", i))
+	}
+	return ids
+}
