@@ -54,8 +54,8 @@ const durableKind = "semaphore"
 // # What it costs
 //
 // One record in etcd, at <root>/semaphore/<name>/durable, and one transaction for each change to it, however many calls of this process go together:
-// those that are waiting for an answer while another is on its way are combined into one. The first call, and those that change nothing, read
-// once. Calls with conditions or operations of their own (If, Then) go alone. Who waits has one watch, shared with all who wait on the same
+// those that are waiting for an answer while another is on its way are combined into one. The first call, those that change nothing, SetLimit and Remove read
+// first. Calls with conditions or operations of their own (If, Then) go alone. Who waits has one watch, shared with all who wait on the same
 // DurableSemaphore; use one for each name, and share it.
 type DurableSemaphore struct {
 	name string

@@ -58,7 +58,7 @@ func (d *DurableSemaphore) Acquire(ctx context.Context, id string, opts ...Durab
 			defer turn.leave()
 		}
 		if failed := turn.wait(ctx, next.result.rev, labels); failed != nil {
-			return DurablePermit{}, fmt.Errorf("%s, %w", d.wrap(act, err), failed)
+			return DurablePermit{}, fmt.Errorf("%v, %w", d.wrap(act, err), failed) //nolint:errorlint // why it ended is not that it was full
 		}
 	}
 }

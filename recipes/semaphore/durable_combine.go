@@ -25,6 +25,7 @@ type durableRequest struct {
 	change func(r *durableRecord, lost bool) (changed bool, err error)
 	frees  bool // it goes before those that are sent with it and want what is free
 	limits bool // it sets the limit: there may be no record yet, and there must be no leased semaphore
+	fresh  bool // change remembers what it has seen, so that must not be older than the call
 
 	// The caller's own conditions and operations. With any it goes alone.
 	cmps []clientv3.Cmp

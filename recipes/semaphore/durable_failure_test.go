@@ -222,9 +222,9 @@ func TestTheLargestRecordFits(t *testing.T) {
 func TestTheReleasedAreForgottenAfterADay(t *testing.T) {
 	c := recipestest.Client(t)
 	d := newDurable(t, c, 1)
-	old, young := takes(t, d, "m1"), semaphore.DurablePermit{}
+	old := takes(t, d, "m1")
 	gives(t, d, old)
-	young = takes(t, d, "m1")
+	young := takes(t, d, "m1")
 	gives(t, d, young)
 	var record map[string]any
 	resp, err := c.Get(t.Context(), durableKey)

@@ -3,6 +3,7 @@ package semaphore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -73,20 +74,24 @@ func TestWhatIsWrittenLaterVoidsWhatWasGivenUp(t *testing.T) {
 	audited := semaphore.Then(clientv3.OpPut("audit", ""))
 	for how, write := range map[string]func(t *testing.T, d *semaphore.DurableSemaphore) string{
 		"the same acquired and released": func(t *testing.T, d *semaphore.DurableSemaphore) string {
+			t.Helper()
 			gives(t, d, takes(t, d, "m1"))
 			return ""
 		},
 		"somebody else acquired": func(t *testing.T, d *semaphore.DurableSemaphore) string {
+			t.Helper()
 			takes(t, d, "m2")
 			return "m2"
 		},
 		"removed": func(t *testing.T, d *semaphore.DurableSemaphore) string {
+			t.Helper()
 			if err := d.Remove(t.Context(), "m1", "gone"); !errors.Is(err, semaphore.ErrNotHeld) {
 				t.Errorf("Remove = %v, want ErrNotHeld", err)
 			}
 			return ""
 		},
 		"the same limit": func(t *testing.T, d *semaphore.DurableSemaphore) string {
+			t.Helper()
 			if err := d.SetLimit(t.Context(), 1); err != nil {
 				t.Error(err)
 			}
@@ -181,6 +186,45 @@ func TestALimitThatWasNotAppliedIsSetAgain(t *testing.T) {
 	}
 	if s := inspects(t, rival); s.Limit != 7 {
 		t.Errorf("limit %d, want 7", s.Limit)
+	}
+}
+
+// TestALimitIsNotTakenForOvertaken: by one that was set before the call, of which this process had not heard; whichever request gets lost.
+func TestALimitIsNotTakenForOvertaken(t *testing.T) {
+	for n := range 4 {
+		faults := recipestest.NewFaults(t)
+		part := fmt.Sprint(t.Name(), n)
+		c := recipestest.Namespace(t, part, faults)
+		rival := newDurable(t, recipestest.Namespace(t, part), 5)
+		d := semaphore.Durable(c, "x")
+		inspects(t, d) // it knows what there was then
+		if err := rival.SetLimit(t.Context(), 3); err != nil {
+			t.Fatal(err)
+		}
+		faults.LateRequest(n+1, recipestest.Reset)
+		if err := d.SetLimit(t.Context(), 7); err != nil {
+			t.Fatal(err)
+		}
+		if s := inspects(t, rival); s.Limit != 7 {
+			t.Errorf("request %d lost: limit %d, want 7", n+1, s.Limit)
+		}
+	}
+}
+
+// TestARemovalIsNotAboutAPermitOfBefore the call, which this process knew, and which has ended since.
+func TestARemovalIsNotAboutAPermitOfBefore(t *testing.T) {
+	c := recipestest.Client(t)
+	rival := newDurable(t, c, 1)
+	p := takes(t, rival, "m1")
+	d := semaphore.Durable(c, "x")
+	inspects(t, d)
+	gives(t, rival, p)
+	takes(t, rival, "m1")
+	if err := d.Remove(t.Context(), "m1", "gone"); err != nil {
+		t.Errorf("Remove = %v", err)
+	}
+	if s := inspects(t, rival); holderIDs(s) != "" {
+		t.Errorf("%q hold, want nobody", holderIDs(s))
 	}
 }
 

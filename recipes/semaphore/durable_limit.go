@@ -27,7 +27,7 @@ func (d *DurableSemaphore) SetLimit(ctx context.Context, limit int, opts ...Dura
 	id := uuid.NewString()
 	over := ""    // which SetLimit it was to come after, when it was sent last
 	past := false // another one came after it, or in its place
-	return d.call(ctx, act, &durableRequest{limits: true, cmps: o.cmps, ops: o.ops, change: func(r *durableRecord, lost bool) (bool, error) {
+	return d.call(ctx, act, &durableRequest{limits: true, fresh: true, cmps: o.cmps, ops: o.ops, change: func(r *durableRecord, lost bool) (bool, error) {
 		switch {
 		case r.Set == id:
 			return false, nil

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func TestDurableAsItsModel(t *testing.T) {
 	did, runs := map[string]int{}, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		runs++
-		newDurableModel(t, rt, runs, did).play()
+		newDurableModel(t, rt, did).play()
 	})
 	t.Logf("%d runs: %v", runs, did)
 	for _, what := range []string{
@@ -67,9 +68,11 @@ type durableProcess struct {
 	late   []*recipestest.Late
 }
 
-func newDurableModel(t *testing.T, rt *rapid.T, run int, did map[string]int) *durableModel {
+var durableParts atomic.Int64
+
+func newDurableModel(t *testing.T, rt *rapid.T, did map[string]int) *durableModel {
 	t.Helper()
-	part := fmt.Sprint(t.Name(), run)
+	part := fmt.Sprint(t.Name(), durableParts.Add(1))
 	m := &durableModel{
 		T: rt, did: did, client: recipestest.Namespace(t, part), limit: 3, most: 1,
 		holders: map[string]semaphore.DurablePermit{}, ended: map[string][]fencing.Token{}, removed: map[fencing.Token]bool{},

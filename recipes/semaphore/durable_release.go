@@ -56,7 +56,7 @@ func (d *DurableSemaphore) Remove(ctx context.Context, id, reason string, opts .
 		return d.refuse(ctx, act, err)
 	}
 	var token fencing.Token // of the permit that was seen first: the call is about no other
-	return d.call(ctx, act, &durableRequest{frees: true, cmps: o.cmps, ops: o.ops, change: func(r *durableRecord, _ bool) (bool, error) {
+	return d.call(ctx, act, &durableRequest{frees: true, fresh: true, cmps: o.cmps, ops: o.ops, change: func(r *durableRecord, _ bool) (bool, error) {
 		if h := r.holder(id); h != nil && token.IsZero() {
 			token = h.Token
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stile-dev/stile/recipes/internal/retry"
 	"github.com/stile-dev/stile/recipes/session"
@@ -44,6 +45,9 @@ func (c *durableCombiner) judge(base *durableSeen, batch []*durableRequest) (nex
 // round answers a batch, or some of it, with one write at most.
 func (c *durableCombiner) round(ctx context.Context, batch []*durableRequest) error {
 	base, certain := c.guess(), false
+	if slices.ContainsFunc(batch, func(r *durableRequest) bool { return r.fresh }) {
+		base = nil
+	}
 	for {
 		if base == nil {
 			now, err := c.store.read(ctx)
