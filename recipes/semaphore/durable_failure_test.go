@@ -31,18 +31,18 @@ func TestNoDurableCallOutlivesItsContext(t *testing.T) {
 			waiting := make(chan error, 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			full := newNamed(t, c, "full", 0)
-			go func() { waiting <- errOf(full.Acquire(ctx, "m1")) }()
+			go func() { waiting <- durableErr(full.Acquire(ctx, "m1")) }()
 			soon(t, "somebody waits", func() bool { return full.Pending() == 0 })
 			proxy.Cut(symptom)
 			errMine := errors.New("mine")
 			for name, call := range map[string]func(ctx context.Context, d *semaphore.DurableSemaphore) error{
 				"SetLimit":   func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.SetLimit(ctx, 2) },
-				"Acquire":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return errOf(d.Acquire(ctx, "m2")) },
-				"TryAcquire": func(ctx context.Context, d *semaphore.DurableSemaphore) error { return errOf(d.TryAcquire(ctx, "m2")) },
-				"Held":       func(ctx context.Context, d *semaphore.DurableSemaphore) error { return errOf(d.Held(ctx, "held")) },
+				"Acquire":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Acquire(ctx, "m2")) },
+				"TryAcquire": func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.TryAcquire(ctx, "m2")) },
+				"Held":       func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Held(ctx, "held")) },
 				"Release":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.Release(ctx, "held", p.Token) },
 				"Remove":     func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.Remove(ctx, "held", "") },
-				"Inspect":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return errOf(d.Inspect(ctx)) },
+				"Inspect":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Inspect(ctx)) },
 			} {
 				for _, of := range []*semaphore.DurableSemaphore{d, semaphore.Durable(c, "x")} { // one that knows what there was, and one that doesn't
 					ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errMine)
@@ -111,7 +111,7 @@ func TestHoldersSurviveARestart(t *testing.T) {
 	p := takes(t, d, "m1", semaphore.Labels(map[string]string{"why": "kernel"}))
 	got := make(chan error, 1)
 	requests := recipestest.Count(c)
-	go func() { got <- errOf(d.Acquire(t.Context(), "m2")) }()
+	go func() { got <- durableErr(d.Acquire(t.Context(), "m2")) }()
 	soon(t, "it watches", func() bool { return requests.Watches.Load() == 1 })
 	server.Stop()
 	server.Start()
@@ -138,7 +138,7 @@ func TestAFullEtcdRefusesAndLosesNothing(t *testing.T) {
 	p := takes(t, d, "m1")
 	server.Fill()
 	for what, err := range map[string]error{
-		"Acquire": errOf(d.Acquire(t.Context(), "m2")), "Release": d.Release(t.Context(), "m1", p.Token),
+		"Acquire": durableErr(d.Acquire(t.Context(), "m2")), "Release": d.Release(t.Context(), "m1", p.Token),
 		"Remove": d.Remove(t.Context(), "m1", ""), "SetLimit": d.SetLimit(t.Context(), 5),
 	} {
 		if !errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, session.ErrUnknownOutcome) || errors.Is(err, session.ErrUnavailable) {
@@ -184,7 +184,7 @@ func TestTheLargestRecordFits(t *testing.T) {
 			go func() {
 				id := fmt.Sprintf("%0126d%02d", i, round)
 				labels := semaphore.Labels(map[string]string{"label": strings.Repeat("x", 1024-len(`{"label":""}`))})
-				errs <- errOf(d.Acquire(t.Context(), id, labels))
+				errs <- durableErr(d.Acquire(t.Context(), id, labels))
 			}()
 		}
 		for range semaphore.MaxDurable {
@@ -253,7 +253,7 @@ func TestAForeignRecordIsLeftAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
-		"Acquire": errOf(d.Acquire(t.Context(), "m1")), "Held": errOf(d.Held(t.Context(), "m1")), "SetLimit": d.SetLimit(t.Context(), 1),
+		"Acquire": durableErr(d.Acquire(t.Context(), "m1")), "Held": durableErr(d.Held(t.Context(), "m1")), "SetLimit": d.SetLimit(t.Context(), 1),
 		"Release": d.Release(t.Context(), "m1", fencing.FromRevision(7)),
 	} {
 		if err == nil || !strings.Contains(err.Error(), durableKey) || !strings.Contains(err.Error(), "can't be read") {

@@ -23,7 +23,7 @@ func givenUp(t *testing.T, opts ...semaphore.DurableOption) (*clientv3.Client, *
 	late := faults.LateRequest(2, recipestest.Silence) // a look, then the Txn
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- errOf(semaphore.Durable(c, "x").Acquire(ctx, "m1", opts...)) }()
+	go func() { done <- durableErr(semaphore.Durable(c, "x").Acquire(ctx, "m1", opts...)) }()
 	<-late.Held()
 	cancel()
 	if err := <-done; !errors.Is(err, session.ErrUnknownOutcome) || !errors.Is(err, context.Canceled) {

@@ -117,10 +117,10 @@ func TestWhatCanNotBeIsRefusedAtOnce(t *testing.T) {
 	cancel()
 	token := fencing.FromRevision(5)
 	for what, call := range map[string]func(ctx context.Context) error{
-		"an empty id":        func(ctx context.Context) error { return errOf(d.Acquire(ctx, "")) },
-		"a long id":          func(ctx context.Context) error { return errOf(d.TryAcquire(ctx, strings.Repeat("x", 129))) },
-		"a long id as JSON":  func(ctx context.Context) error { return errOf(d.TryAcquire(ctx, strings.Repeat(`"`, 65))) },
-		"a line break":       func(ctx context.Context) error { return errOf(d.Held(ctx, "a\n")) },
+		"an empty id":        func(ctx context.Context) error { return durableErr(d.Acquire(ctx, "")) },
+		"a long id":          func(ctx context.Context) error { return durableErr(d.TryAcquire(ctx, strings.Repeat("x", 129))) },
+		"a long id as JSON":  func(ctx context.Context) error { return durableErr(d.TryAcquire(ctx, strings.Repeat(`"`, 65))) },
+		"a line break":       func(ctx context.Context) error { return durableErr(d.Held(ctx, "a\n")) },
 		"not UTF-8":          func(ctx context.Context) error { return d.Remove(ctx, "\xff", "") },
 		"no token":           func(ctx context.Context) error { return d.Release(ctx, "m1", fencing.Token{}) },
 		"a long reason":      func(ctx context.Context) error { return d.Remove(ctx, "m1", strings.Repeat("x", 257)) },
@@ -137,19 +137,19 @@ func TestWhatCanNotBeIsRefusedAtOnce(t *testing.T) {
 		"labels of a release": func(ctx context.Context) error {
 			return d.Release(ctx, "m1", token, semaphore.Labels(map[string]string{"a": "b"}))
 		},
-		"groups of a holder": func(ctx context.Context) error { return errOf(d.Acquire(ctx, "m1", semaphore.Group("a", 1))) },
+		"groups of a holder": func(ctx context.Context) error { return durableErr(d.Acquire(ctx, "m1", semaphore.Group("a", 1))) },
 		"long labels": func(ctx context.Context) error {
-			return errOf(d.Acquire(ctx, "m1", semaphore.Labels(map[string]string{"a": strings.Repeat("x", 1024)})))
+			return durableErr(d.Acquire(ctx, "m1", semaphore.Labels(map[string]string{"a": strings.Repeat("x", 1024)})))
 		},
-		"a ctx that has ended": func(context.Context) error { return errOf(d.Acquire(over, "m1")) },
-		"a nil ctx":            func(context.Context) error { return errOf(d.Acquire(nil, "m1")) }, //nolint:staticcheck // on purpose
-		"a nil semaphore":      func(ctx context.Context) error { return errOf((*semaphore.DurableSemaphore)(nil).Acquire(ctx, "m1")) },
-		"a nil client":         func(ctx context.Context) error { return errOf(semaphore.Durable(nil, "x").Held(ctx, "m1")) },
+		"a ctx that has ended": func(context.Context) error { return durableErr(d.Acquire(over, "m1")) },
+		"a nil ctx":            func(context.Context) error { return durableErr(d.Acquire(nil, "m1")) }, //nolint:staticcheck // on purpose
+		"a nil semaphore":      func(ctx context.Context) error { return durableErr((*semaphore.DurableSemaphore)(nil).Acquire(ctx, "m1")) },
+		"a nil client":         func(ctx context.Context) error { return durableErr(semaphore.Durable(nil, "x").Held(ctx, "m1")) },
 		"an empty client": func(ctx context.Context) error {
-			return errOf(semaphore.Durable(&clientv3.Client{}, "x").Inspect(ctx))
+			return durableErr(semaphore.Durable(&clientv3.Client{}, "x").Inspect(ctx))
 		},
 		"a bad root": func(ctx context.Context) error {
-			return errOf(semaphore.Durable(c, "x", semaphore.Root("x/")).Inspect(ctx))
+			return durableErr(semaphore.Durable(c, "x", semaphore.Root("x/")).Inspect(ctx))
 		},
 	} {
 		err := call(t.Context())
@@ -172,7 +172,7 @@ func TestWhatCanNotBeIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-func errOf[T any](_ T, err error) error { return err }
+func durableErr[T any](_ T, err error) error { return err }
 
 // TestDurableOrLeased: the one whose limit is there first.
 func TestDurableOrLeased(t *testing.T) {
@@ -187,7 +187,7 @@ func TestDurableOrLeased(t *testing.T) {
 	if _, err := c.Put(t.Context(), "/stile/v1/semaphore/x/p/limit", "0002 {}"); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{d.SetLimit(t.Context(), 2), errOf(d.Acquire(t.Context(), "m1")), errOf(d.Held(t.Context(), "m1"))} {
+	for _, err := range []error{d.SetLimit(t.Context(), 2), durableErr(d.Acquire(t.Context(), "m1")), durableErr(d.Held(t.Context(), "m1"))} {
 		if !errors.Is(err, semaphore.ErrLeased) {
 			t.Errorf("a leased one's name: %v, want ErrLeased", err)
 		}

@@ -201,11 +201,13 @@ func TestWhoWaitsGetsWhatIsFreed(t *testing.T) {
 	for how, free := range map[string]func(t *testing.T, d *semaphore.DurableSemaphore, p semaphore.DurablePermit){
 		"released": gives,
 		"removed": func(t *testing.T, d *semaphore.DurableSemaphore, p semaphore.DurablePermit) {
+			t.Helper()
 			if err := d.Remove(t.Context(), p.ID, "dead"); err != nil {
 				t.Error(err)
 			}
 		},
 		"limit": func(t *testing.T, d *semaphore.DurableSemaphore, _ semaphore.DurablePermit) {
+			t.Helper()
 			if err := d.SetLimit(t.Context(), 2); err != nil {
 				t.Error(err)
 			}

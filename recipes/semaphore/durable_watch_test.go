@@ -67,7 +67,7 @@ func TestWhoWaitsShareOneWatch(t *testing.T) {
 	requests := recipestest.Count(c)
 	got := make(chan error)
 	for _, id := range ids(crowd) {
-		go func() { got <- errOf(d.Acquire(t.Context(), id)) }()
+		go func() { got <- durableErr(d.Acquire(t.Context(), id)) }()
 	}
 	soon(t, "all wait", func() bool { return d.Waiting() == crowd })
 	soon(t, "one watches", func() bool { return requests.Watches.Load() == 1 })
@@ -90,7 +90,7 @@ func TestAWaitEndsWithTheRecord(t *testing.T) {
 	c := recipestest.Client(t)
 	d := newDurable(t, c, 0)
 	got := make(chan error, 1)
-	go func() { got <- errOf(d.Acquire(t.Context(), "m1")) }()
+	go func() { got <- durableErr(d.Acquire(t.Context(), "m1")) }()
 	soon(t, "it waits", func() bool { return d.Waiting() == 1 })
 	recipestest.Delete(t, c, durableKey)
 	if err := <-got; !errors.Is(err, semaphore.ErrNoLimit) {
