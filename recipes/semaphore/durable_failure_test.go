@@ -36,13 +36,17 @@ func TestNoDurableCallOutlivesItsContext(t *testing.T) {
 			proxy.Cut(symptom)
 			errMine := errors.New("mine")
 			for name, call := range map[string]func(ctx context.Context, d *semaphore.DurableSemaphore) error{
-				"SetLimit":   func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.SetLimit(ctx, 2) },
-				"Acquire":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Acquire(ctx, "m2")) },
-				"TryAcquire": func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.TryAcquire(ctx, "m2")) },
-				"Held":       func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Held(ctx, "held")) },
-				"Release":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.Release(ctx, "held", p.Token) },
-				"Remove":     func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.Remove(ctx, "held", "") },
-				"Inspect":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Inspect(ctx)) },
+				"SetLimit": func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.SetLimit(ctx, 2) },
+				"Acquire": func(ctx context.Context, d *semaphore.DurableSemaphore) error {
+					return durableErr(d.Acquire(ctx, "m2"))
+				},
+				"TryAcquire": func(ctx context.Context, d *semaphore.DurableSemaphore) error {
+					return durableErr(d.TryAcquire(ctx, "m2"))
+				},
+				"Held":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Held(ctx, "held")) },
+				"Release": func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.Release(ctx, "held", p.Token) },
+				"Remove":  func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.Remove(ctx, "held", "") },
+				"Inspect": func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Inspect(ctx)) },
 			} {
 				for _, of := range []*semaphore.DurableSemaphore{d, semaphore.Durable(c, "x")} { // one that knows what there was, and one that doesn't
 					ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errMine)

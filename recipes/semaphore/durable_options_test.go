@@ -143,8 +143,10 @@ func TestWhatCanNotBeIsRefusedAtOnce(t *testing.T) {
 		},
 		"a ctx that has ended": func(context.Context) error { return durableErr(d.Acquire(over, "m1")) },
 		"a nil ctx":            func(context.Context) error { return durableErr(d.Acquire(nil, "m1")) }, //nolint:staticcheck // on purpose
-		"a nil semaphore":      func(ctx context.Context) error { return durableErr((*semaphore.DurableSemaphore)(nil).Acquire(ctx, "m1")) },
-		"a nil client":         func(ctx context.Context) error { return durableErr(semaphore.Durable(nil, "x").Held(ctx, "m1")) },
+		"a nil semaphore": func(ctx context.Context) error {
+			return durableErr((*semaphore.DurableSemaphore)(nil).Acquire(ctx, "m1"))
+		},
+		"a nil client": func(ctx context.Context) error { return durableErr(semaphore.Durable(nil, "x").Held(ctx, "m1")) },
 		"an empty client": func(ctx context.Context) error {
 			return durableErr(semaphore.Durable(&clientv3.Client{}, "x").Inspect(ctx))
 		},
