@@ -37,9 +37,8 @@ const durableKind = "semaphore"
 //
 // A permit has the lowest slot that is free, from 0 on. Its claim is on "semaphore/<name>#<slot>", and tokens of one slot rise.
 //
-// No order is promised. Who waits watches the semaphore and tries when there is room, and somebody else may be faster. A line would have to
-// know who is still alive, and those who wait have no session that could tell. Among the calls on one DurableSemaphore that are sent
-// together, who has come first is served first, as far as it fits.
+// No order is promised, not even within a process. Who waits watches the semaphore and tries when there is room, and somebody else may be faster. A line would
+// have to know who is still alive, and those who wait have no session that could tell.
 //
 // # When etcd does not answer
 //

@@ -57,7 +57,7 @@ func (d *DurableSemaphore) Acquire(ctx context.Context, id string, opts ...Durab
 			turn = d.follower.enter()
 			defer turn.leave()
 		}
-		if failed := turn.wait(ctx, next.result.rev, labels); failed != nil {
+		if failed := turn.wait(ctx, next.result.rev, id, labels); failed != nil {
 			return DurablePermit{}, fmt.Errorf("%v, %w", d.wrap(act, err), failed) //nolint:errorlint // why it ended is not that it was full
 		}
 	}
@@ -76,7 +76,7 @@ func (d *DurableSemaphore) TryAcquire(ctx context.Context, id string, opts ...Du
 
 // Held finds the permit that id holds, and never acquires one: without one it fails with ErrNotHeld. It is for the time after a restart.
 func (d *DurableSemaphore) Held(ctx context.Context, id string) (DurablePermit, error) {
-	const act = "held"
+	const act = "find"
 	r := &durableRequest{change: func(r *durableRecord, _ bool) (bool, error) {
 		if r.holder(id) == nil {
 			return false, fmt.Errorf("%q: %w", id, ErrNotHeld)
@@ -142,14 +142,14 @@ type durableTurn struct {
 	now *durableWatch
 }
 
-// wait returns when the record has changed since rev and has room for labels, or is gone.
-func (t *durableTurn) wait(ctx context.Context, rev int64, labels map[string]string) error {
+// wait returns when the record has changed since rev and has room for id, or has it as a holder, or is gone.
+func (t *durableTurn) wait(ctx context.Context, rev int64, id string, labels map[string]string) error {
 	for {
 		now, changed, err := t.now.look()
 		switch {
 		case err != nil:
 			return err
-		case now != nil && (now.record == nil || now.rev > rev && now.record.room(labels) == nil):
+		case now != nil && (now.record == nil || now.rev > rev && now.record.admits(id, labels)):
 			// All who wait learn of it at one time. Those who are slower see that there is no room any more, and send nothing.
 			if err := retry.Sleep(ctx, t.now.pause(now)); err != nil {
 				return durableWaited(ctx)

@@ -47,6 +47,13 @@ func (g *durableGate) pass() {
 	}
 }
 
+// waiting reports whether a request stands before the gate.
+func (g *durableGate) waiting() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.free < 0
+}
+
 func (g *durableGate) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	g.pass()
 	return g.KV.Get(ctx, key, opts...)

@@ -172,16 +172,21 @@ func TestALateLimitDoesNotComeBack(t *testing.T) {
 	}
 }
 
-// TestALimitThatWasNotAppliedIsSetAgain, after somebody else's: it never lies.
+// TestALimitThatWasNotAppliedIsSetAgain, after somebody else's that came between its look and its write: it never lies.
 func TestALimitThatWasNotAppliedIsSetAgain(t *testing.T) {
-	c := recipestest.Client(t)
-	rival := newDurable(t, c, 5)
+	c := recipestest.Namespace(t, t.Name())
+	rival := newDurable(t, recipestest.Namespace(t, t.Name()), 5)
 	d := semaphore.Durable(c, "x")
-	inspects(t, d) // so that it knows what there was
+	gate := newDurableGate(c)
+	open := gate.shut(1)
+	done := make(chan error, 1)
+	go func() { done <- d.SetLimit(t.Context(), 7) }()
+	soon(t, "it has looked", gate.waiting)
 	if err := rival.SetLimit(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.SetLimit(t.Context(), 7); err != nil {
+	open()
+	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	if s := inspects(t, rival); s.Limit != 7 {

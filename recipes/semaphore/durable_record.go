@@ -136,6 +136,11 @@ func (r *durableRecord) room(labels map[string]string) error {
 	return nil
 }
 
+// admits reports whether grant would give id a permit, or it has one.
+func (r *durableRecord) admits(id string, labels map[string]string) bool {
+	return r.holder(id) != nil || r.room(labels) == nil
+}
+
 // grant gives a permit to id, unless it has one.
 func (r *durableRecord) grant(id string, labels map[string]string) (changed bool, err error) {
 	if r.holder(id) != nil {

@@ -97,3 +97,27 @@ func TestAWaitEndsWithTheRecord(t *testing.T) {
 		t.Errorf("Acquire = %v, want ErrNoLimit", err)
 	}
 }
+
+// TestWhoWaitsHearsThatItHolds: the same id acquires in two processes, one of them gets the permit, and so does the other: the same.
+func TestWhoWaitsHearsThatItHolds(t *testing.T) {
+	c := recipestest.Client(t)
+	first := newDurable(t, c, 1)
+	p := takes(t, first, "m1")
+	got := make(chan semaphore.DurablePermit, 2)
+	for range 2 {
+		d := semaphore.Durable(c, "x")
+		go func() {
+			p, err := d.Acquire(t.Context(), "m2")
+			if err != nil {
+				t.Error(err)
+			}
+			got <- p
+		}()
+		soon(t, "it waits", func() bool { return d.Waiting() == 1 })
+	}
+	gives(t, first, p)
+	a, b := <-got, <-got
+	if a.Token != b.Token || a.ID != "m2" || b.ID != "m2" {
+		t.Errorf("%+v and %+v, want the same", a, b)
+	}
+}
