@@ -25,8 +25,8 @@ type DurablePermit struct {
 	Labels   map[string]string `json:"labels,omitempty"`
 }
 
-// Claim is what the holder presents to a resource. It is not bound to anything in this process, and has no key that a guard inside etcd could compare:
-// the resource's gate decides.
+// Claim is what the holder presents to a resource. It is not bound to anything in this process, so the resource's gate decides. It has no key in
+// etcd that is the permit's own: there a Gate guards (etcdfence.Gate), and etcdfence.KV refuses it.
 func (p DurablePermit) Claim() fencing.Claim {
 	return fencing.Claim{Resource: p.Resource, Token: p.Token, Mode: fencing.Exclusive}
 }

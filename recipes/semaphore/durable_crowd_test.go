@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/recipestest"
 	"github.com/stile-dev/stile/recipes/semaphore"
 	"github.com/stile-dev/stile/recipes/session"
@@ -67,4 +68,25 @@ func TestACrashBetweenTheGrantAndItsUse(t *testing.T) {
 		t.Errorf("Acquire again = %+v, %v, want %+v", again, err, p)
 	}
 	gives(t, d, p)
+}
+
+// TestAGateKnowsTheHoldersOfASlot: the one before is refused once the next one has shown itself, and one in another slot is nobody's rival.
+func TestAGateKnowsTheHoldersOfASlot(t *testing.T) {
+	d := newDurable(t, recipestest.Client(t), 2)
+	old, other := takes(t, d, "m1"), takes(t, d, "m2")
+	gives(t, d, old)
+	now := takes(t, d, "m3")
+	var gate fencing.Memory
+	if err := gate.Check(old.Context(t.Context())); err != nil {
+		t.Errorf("m1, before anybody else: %v", err)
+	}
+	if err := errors.Join(gate.Check(now.Context(t.Context())), gate.Check(other.Context(t.Context()))); err != nil {
+		t.Errorf("m3 and m2: %v", err)
+	}
+	if err := gate.Check(old.Context(t.Context())); !errors.Is(err, fencing.ErrStale) {
+		t.Errorf("m1, after m3: %v, want ErrStale", err)
+	}
+	if err := gate.Check(other.Context(t.Context())); err != nil {
+		t.Errorf("m2, in another slot: %v", err)
+	}
 }
