@@ -232,3 +232,19 @@ func TestTheLimitIsComparedWithTheLeasedOnesAtTheCommit(t *testing.T) {
 		t.Error("both limits are there")
 	}
 }
+
+// TestDurableNamesDoNotMeet: neither a and a/b, nor two roots.
+func TestDurableNamesDoNotMeet(t *testing.T) {
+	c := recipestest.Client(t)
+	for _, d := range []*semaphore.DurableSemaphore{
+		semaphore.Durable(c, "a"), semaphore.Durable(c, "a/b"), semaphore.Durable(c, "a/durable"), semaphore.Durable(c, "a", semaphore.Root("/other")),
+	} {
+		if _, err := d.Inspect(t.Context()); !errors.Is(err, semaphore.ErrNoLimit) {
+			t.Errorf("Inspect = %v, want ErrNoLimit", err)
+		}
+		if err := d.SetLimit(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		takes(t, d, "m1")
+	}
+}
