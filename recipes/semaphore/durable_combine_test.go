@@ -9,6 +9,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/recipestest"
 	"github.com/stile-dev/stile/recipes/semaphore"
 )
@@ -207,5 +208,52 @@ func TestAConflictIsTriedAgain(t *testing.T) {
 	p := takes(t, d, "m3") // knows nothing of m2
 	if n := requests.Txns.Load(); n != 2 || requests.Gets.Load() != 0 || p.Slot != 2 {
 		t.Errorf("%d Txns and %d Gets, slot %d: want 2, 0, and slot 2", n, requests.Gets.Load(), p.Slot)
+	}
+}
+
+// TestOnesOwnConditionsAreNobodyElses: who has some goes alone, and those who come with it get what they want.
+func TestOnesOwnConditionsAreNobodyElses(t *testing.T) {
+	c := recipestest.Client(t)
+	d := newDurable(t, c, 5)
+	open := newDurableGate(c).shut(0)
+	requests := recipestest.Count(c)
+	var calls sync.WaitGroup
+	calls.Go(func() { inspects(t, d) })
+	soon(t, "the look is on its way", func() bool { return d.Pending() == 1 })
+	never := clientv3.Compare(clientv3.CreateRevision("never"), ">", 0)
+	opts := [][]semaphore.DurableOption{{}, {semaphore.If(never), semaphore.Then(clientv3.OpPut("b", ""))}, {semaphore.Then(clientv3.OpPut("c", ""))}, {}}
+	got, errs := make([]semaphore.DurablePermit, 4), make([]error, 4)
+	for i := range opts {
+		calls.Go(func() { got[i], errs[i] = d.TryAcquire(t.Context(), fmt.Sprint("m", i), opts[i]...) })
+		soon(t, "it has asked", func() bool { return d.Pending() == i+2 })
+	}
+	open()
+	calls.Wait()
+	if errs[0] != nil || !errors.Is(errs[1], semaphore.ErrCondition) || errs[2] != nil || errs[3] != nil {
+		t.Fatalf("%v, want ErrCondition for the second", errs)
+	}
+	if rev := revisionOf(t, c, "c"); fencing.FromRevision(rev) != got[2].Token || revisionOf(t, c, "b") != 0 {
+		t.Errorf("its operation was done at %d, its permit is of %v", rev, got[2].Token)
+	}
+	if n := requests.Txns.Load(); n != 4 {
+		t.Errorf("%d Txns, want one each", n)
+	}
+}
+
+// TestNothingIsAnsweredFromMemory: what this process has seen last may be over.
+func TestNothingIsAnsweredFromMemory(t *testing.T) {
+	c := recipestest.Client(t)
+	rival := newDurable(t, c, 1)
+	d := semaphore.Durable(c, "x")
+	p := takes(t, d, "m1")
+	gives(t, rival, p)
+	if _, err := d.Held(t.Context(), "m1"); !errors.Is(err, semaphore.ErrNotHeld) {
+		t.Errorf("Held = %v, want ErrNotHeld: it was released", err)
+	}
+	other := takes(t, d, "m2")
+	gives(t, rival, other)
+	takes(t, rival, "m3")
+	if _, err := d.TryAcquire(t.Context(), "m2"); !errors.Is(err, semaphore.ErrHeld) {
+		t.Errorf("TryAcquire = %v, want ErrHeld: m3 has it", err)
 	}
 }

@@ -3,8 +3,11 @@ package semaphore_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/recipes/recipestest"
 	"github.com/stile-dev/stile/recipes/semaphore"
@@ -119,5 +122,53 @@ func TestWhoWaitsHearsThatItHolds(t *testing.T) {
 	a, b := <-got, <-got
 	if a.Token != b.Token || a.ID != "m2" || b.ID != "m2" {
 		t.Errorf("%+v and %+v, want the same", a, b)
+	}
+}
+
+// durableWatches remembers the contexts of a client's watches.
+type durableWatches struct {
+	clientv3.Watcher
+	mu  sync.Mutex
+	all []context.Context
+}
+
+func (c *durableWatches) Watch(ctx context.Context, key string, opts ...clientv3.OpOption) clientv3.WatchChan {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, ctx)
+	return c.Watcher.Watch(ctx, key, opts...)
+}
+
+// running is how many of them have not ended.
+func (c *durableWatches) running() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ctx := range c.all {
+		if ctx.Err() == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// TestTheWatchEndsWithTheLastThatWaits, and another one begins with the next.
+func TestTheWatchEndsWithTheLastThatWaits(t *testing.T) {
+	c := recipestest.Client(t)
+	d := newDurable(t, c, 0)
+	watches := &durableWatches{Watcher: c.Watcher}
+	c.Watcher = watches
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- durableErr(d.Acquire(ctx, "m1")) }()
+		soon(t, "it watches", func() bool { return watches.running() == 1 })
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Acquire = %v", err)
+		}
+		soon(t, "nobody watches", func() bool { return watches.running() == 0 })
+	}
+	if n := len(watches.all); n != 2 {
+		t.Errorf("%d watches, want 2", n)
 	}
 }
