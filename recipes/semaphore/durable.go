@@ -10,9 +10,8 @@ import (
 	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/keys"
 	"github.com/stile-dev/stile/recipes/internal/retry"
+	"github.com/stile-dev/stile/recipes/semaphore/internal/durable"
 )
-
-const durableKind = "semaphore"
 
 // A DurableSemaphore is a semaphore whose holders are named, and hold until they are released: through the end of their process, a reboot, and a
 // restart of etcd. It is the ground for rolling reboots. Make one with [Durable]. It is safe for concurrent use and needs no closing.
@@ -58,78 +57,61 @@ const durableKind = "semaphore"
 // DurableSemaphore; use one for each name, and share it.
 type DurableSemaphore struct {
 	name string
-	key  string
 	err  error // of Durable's arguments: every call returns it
-
-	client   *clientv3.Client
-	combiner durableCombiner
-	follower durableFollower
+	do   *durable.Semaphore
 }
 
 // Durable is the durable semaphore of that name. It sends nothing. What is wrong with its arguments, every call returns.
 //
 // A semaphore is durable or leased (Acquire), and not both: the one whose SetLimit came first.
 func Durable(client *clientv3.Client, name string, opts ...ClientOption) *DurableSemaphore {
-	d := &DurableSemaphore{name: name, client: client}
 	r := calls.Reading{Root: keys.DefaultRoot}
 	reading, err := lookers(opts)
 	for _, opt := range reading {
 		opt(&r)
 	}
+	d := &DurableSemaphore{name: name}
 	switch err := errors.Join(err, keys.CheckName(name), keys.CheckRoot(r.Root)); {
 	case err != nil:
-		d.err = fmt.Errorf("%s: %w", durableKind, err)
+		d.err = fmt.Errorf("semaphore: %w", err)
 	case client == nil || client.KV == nil || client.Watcher == nil:
-		d.err = fmt.Errorf("%s %q: the etcd client is nil, or not connected to anything", durableKind, name)
+		d.err = fmt.Errorf("semaphore %q: the etcd client is nil, or not connected to anything", name)
 	}
-	prefix := keys.Prefix(r.Root, durableKind, name)
-	d.key = prefix + "durable"
-	d.combiner.store = durableStore{client: client, key: d.key, leased: prefix + "p/limit"}
-	d.follower.observe = d.observe
+	prefix := keys.Prefix(r.Root, "semaphore", name)
+	d.do = durable.New(client, durable.Names{Key: prefix + "durable", Leased: prefix + "p/limit", ErrNoLimit: ErrNoLimit, ErrLeased: ErrLeased})
 	return d
 }
 
-// begin refuses what can be refused without a request.
-func (d *DurableSemaphore) begin(ctx context.Context, act string) error {
+// begin refuses what can be refused without a request: what is wrong with the semaphore, with ctx, and with the call (bad), in this order.
+func (d *DurableSemaphore) begin(ctx context.Context, act string, bad ...error) error {
 	switch {
 	case d == nil:
 		return errors.New("semaphore: it is nil: make one with semaphore.Durable")
 	case d.err != nil:
 		return d.err
 	case ctx == nil:
-		return d.wrap(act, errors.New("the context is nil"))
+		bad = []error{errors.New("the context is nil")}
 	case ctx.Err() != nil:
-		return d.wrap(act, retry.Why(ctx))
+		bad = []error{retry.Why(ctx)}
 	}
-	return nil
-}
-
-// refuse is for what is wrong with the call itself; what is wrong with the semaphore comes first.
-func (d *DurableSemaphore) refuse(ctx context.Context, act string, err error) error {
-	if first := d.begin(ctx, act); first != nil {
-		return first
-	}
-	return d.wrap(act, err)
+	return d.wrap(act, errors.Join(bad...))
 }
 
 // wrap names the act and the semaphore.
 func (d *DurableSemaphore) wrap(act string, err error) error {
+	if full, ok := errors.AsType[*durable.FullError](err); ok {
+		return &DurableFullError{Name: d.name, Limit: full.Limit, Held: full.Held, Label: full.Label, Value: full.Value}
+	}
 	if err == nil {
 		return nil
 	}
-	if full, ok := errors.AsType[*DurableFullError](err); ok {
-		full.Name = d.name
-		return full
-	}
-	return fmt.Errorf("%s %q: %s: %w", durableKind, d.name, act, err)
+	return fmt.Errorf("semaphore %q: %s: %w", d.name, act, err)
 }
 
-// call makes one call that doesn't wait for others.
-func (d *DurableSemaphore) call(ctx context.Context, act string, r *durableRequest) error {
-	if err := d.begin(ctx, act); err != nil {
-		return err
-	}
+// ask makes one call that doesn't wait for others.
+func (d *DurableSemaphore) ask(ctx context.Context, act string, r *durable.Request) (*durable.Seen, error) {
 	ctx, cancel := calls.Limit(ctx)
 	defer cancel()
-	return d.wrap(act, d.combiner.ask(ctx, r))
+	now, err := d.do.Ask(ctx, r)
+	return now, d.wrap(act, err)
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/stile-dev/stile/fencing"
-	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/semaphore/internal/durable"
 )
 
 // DurableState is a durable semaphore at one revision.
@@ -34,11 +34,15 @@ type DurableReleased struct {
 // Inspect reads the limits, who holds, and who did lately, at one revision. While etcd is away it fails after 5 s, or when ctx ends, with an error that Is
 // session.ErrUnavailable. Without a limit it is ErrNoLimit.
 func (d *DurableSemaphore) Inspect(ctx context.Context) (DurableState, error) {
-	r := &durableRequest{change: func(*durableRecord, bool) (bool, error) { return false, nil }}
-	if err := d.call(ctx, "inspect", r); err != nil {
+	const act = "inspect"
+	if err := d.begin(ctx, act); err != nil {
 		return DurableState{}, err
 	}
-	return d.state(r.result), nil
+	now, err := d.ask(ctx, act, durable.Look())
+	if err != nil {
+		return DurableState{}, err
+	}
+	return d.state(now), nil
 }
 
 // Watch yields the state as it is, and again whenever it has changed; what changes while the caller is busy comes as one. It goes on while etcd is
@@ -50,30 +54,26 @@ func (d *DurableSemaphore) Watch(ctx context.Context) iter.Seq2[DurableState, er
 			yield(DurableState{}, err)
 			return
 		}
-		for kvs, err := range line.Observe(ctx, d.client, d.key) {
-			now, err := d.told(kvs, err)
+		d.do.Watch(ctx, func(now *durable.Seen, err error) bool {
 			if err != nil {
-				yield(DurableState{}, d.wrap(act, err))
-				return
+				return yield(DurableState{}, d.wrap(act, err))
 			}
-			if !yield(d.state(now), nil) {
-				return
-			}
-		}
+			return yield(d.state(now), nil)
+		})
 	}
 }
 
-func (d *DurableSemaphore) state(now *durableSeen) DurableState {
-	s := DurableState{Name: d.name, Revision: now.rev}
-	if now.record == nil {
+func (d *DurableSemaphore) state(now *durable.Seen) DurableState {
+	s := DurableState{Name: d.name, Revision: now.Rev}
+	if now.Record == nil {
 		return s
 	}
-	s.Limit, s.Groups = now.record.Limit, maps.Clone(now.record.Groups)
-	for _, h := range now.record.Holders {
+	s.Limit, s.Groups = now.Record.Limit, maps.Clone(now.Record.Groups)
+	for _, h := range now.Record.Holders {
 		s.Holders = append(s.Holders, d.permitOf(h))
 	}
 	slices.SortFunc(s.Holders, func(a, b DurablePermit) int { return cmp.Compare(a.Slot, b.Slot) })
-	for _, e := range now.record.Released {
+	for _, e := range now.Record.Released {
 		s.Released = append(s.Released, DurableReleased(e))
 	}
 	return s

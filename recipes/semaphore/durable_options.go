@@ -6,14 +6,16 @@ import (
 	"maps"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/stile-dev/stile/recipes/semaphore/internal/durable"
 )
 
 // A DurableOption sets something about one call of a durable semaphore.
 type DurableOption func(*durableOptions)
 
 type durableOptions struct {
-	cmps   []clientv3.Cmp
-	ops    []clientv3.Op
+	durable.Own
+
 	labels map[string]string
 	groups map[string]int
 	twice  error // a group that was given twice
@@ -23,14 +25,14 @@ type durableOptions struct {
 // error Is ErrCondition. They are not looked at where there is nothing to change: by who holds already, or has released already. Acquire
 // looks at them when there is room, and does not wait for them.
 func If(cmps ...clientv3.Cmp) DurableOption {
-	return func(o *durableOptions) { o.cmps = append(o.cmps, cmps...) }
+	return func(o *durableOptions) { o.Cmps = append(o.Cmps, cmps...) }
 }
 
 // Then adds operations to the same transaction, an audit record for instance: they are done with the change, at its revision and once, or not at
 // all. Where there is nothing to change they are not done. They must not touch the semaphore's own keys; etcd allows 128 operations and
 // 1.5 MiB in all, of which a thousand holders with long labels may take 1.4 MiB.
 func Then(ops ...clientv3.Op) DurableOption {
-	return func(o *durableOptions) { o.ops = append(o.ops, ops...) }
+	return func(o *durableOptions) { o.Ops = append(o.Ops, ops...) }
 }
 
 // Labels are kept with the permit that Acquire or TryAcquire grants, for people to read and for group limits: at most 1 KiB as JSON, and no secrets.
@@ -66,23 +68,12 @@ func durableOpts(opts []DurableOption) *durableOptions {
 
 // check refuses what can't be, and options of other calls.
 func (o *durableOptions) check(mayLabel, mayGroup bool) error {
-	errs := []error{o.twice}
+	errs := []error{o.twice, durable.CheckLabels(o.labels)}
 	if o.labels != nil && !mayLabel {
 		errs = append(errs, errors.New("labels are for Acquire and TryAcquire"))
 	}
-	if n := len(encodeJSON(o.labels)); n > mostLabels {
-		errs = append(errs, refuseDurable("labels", n, mostLabels))
-	}
 	if o.groups != nil && !mayGroup {
 		errs = append(errs, errors.New("groups are for SetLimit"))
-	}
-	if n := len(encodeJSON(o.groups)); n > mostGroups {
-		errs = append(errs, refuseDurable("group limits", n, mostGroups))
-	}
-	for label, most := range o.groups {
-		if label == "" || most < 1 {
-			errs = append(errs, fmt.Errorf("a group limit of %d for label %q: it takes a label, and 1 at least", most, label))
-		}
 	}
 	return errors.Join(errs...)
 }

@@ -244,7 +244,7 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errMine) || errors.Is(err, session.ErrUnavailable) || errors.Is(err, session.ErrUnknownOutcome) {
 		t.Errorf("Acquire = %v, want the ctx's error and cause, and no other", err)
 	}
-	if text := err.Error(); text != `semaphore "x": full: 0 of 0 permits are held, while waiting for one: context deadline exceeded: mine` {
+	if text := err.Error(); text != `semaphore "x": acquire: full: 0 of 0 permits are held, while waiting for one: context deadline exceeded: mine` {
 		t.Errorf("it says %s", text)
 	}
 	if s := inspects(t, d); len(s.Holders) != 0 {

@@ -1,4 +1,4 @@
-package semaphore
+package durable
 
 import (
 	"context"
@@ -8,54 +8,30 @@ import (
 	"sync"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/stile-dev/stile/recipes/internal/retry"
 	"github.com/stile-dev/stile/recipes/session"
 )
 
-// durableGrace is how long a call whose ctx has ended waits for the answer to a write that is on its way: without it nobody would know.
-const durableGrace = 150 * time.Millisecond
+// grace is how long a call whose ctx has ended waits for the answer to a write that is on its way: without it nobody would know.
+const grace = 150 * time.Millisecond
 
-// A durableRequest is one change that a caller wants, or one look.
-type durableRequest struct {
-	// change makes the change in a copy of the record, or says why not. With changed and an error, the record is written and the caller
-	// gets the error. It may be called many times, with one record after the other. lost says that a write with the change was sent,
-	// that its answer never came, and that it was applied by now or never will be.
-	change func(r *durableRecord, lost bool) (changed bool, err error)
-	frees  bool // it goes before those that are sent with it and want what is free
-	limits bool // it sets the limit: there may be no record yet, and there must be no leased semaphore
-	fresh  bool // change remembers what it has seen, so that must not be older than the call
+func (r *Request) alone() bool { return len(r.Cmps) > 0 || len(r.Ops) > 0 || r.limits }
 
-	// The caller's own conditions and operations. With any it goes alone.
-	cmps []clientv3.Cmp
-	ops  []clientv3.Op
-
-	// Of the combiner that it was given to, under its mutex.
-	done   chan struct{}
-	result *durableSeen // what the answer is about
-	err    error
-	flying bool   // a write with it is on its way
-	lostAt *int64 // the revision that a write was based on whose answer never came, unless it is known that it was not applied
-}
-
-func (r *durableRequest) alone() bool { return len(r.cmps) > 0 || len(r.ops) > 0 || r.limits }
-
-// durableCombiner sends what many callers want as one transaction after the other: while one is on its way, the next ones gather.
+// combiner sends what many callers want as one transaction after the other: while one is on its way, the next ones gather.
 //
 // Its goroutine lives as long as somebody waits for an answer.
-type durableCombiner struct {
-	store durableStore
+type combiner struct {
+	store store
 
 	mu      sync.Mutex
-	known   *durableSeen      // the last state that was seen, if any: a guess, until etcd has confirmed it
-	pending []*durableRequest // all without an answer, those that came first at the front
+	known   *Seen      // the last state that was seen, if any: a guess, until etcd has confirmed it
+	pending []*Request // all without an answer, those that came first at the front
 	running bool
 	cancel  context.CancelFunc // of the round
 }
 
 // ask waits for the answer to r, or for the end of ctx.
-func (c *durableCombiner) ask(ctx context.Context, r *durableRequest) error {
+func (c *combiner) ask(ctx context.Context, r *Request) error {
 	r.done = make(chan struct{})
 	c.mu.Lock()
 	c.pending = append(c.pending, r)
@@ -73,9 +49,9 @@ func (c *durableCombiner) ask(ctx context.Context, r *durableRequest) error {
 }
 
 // leave takes a request back, as far as that is possible.
-func (c *durableCombiner) leave(ctx context.Context, r *durableRequest) error {
+func (c *combiner) leave(ctx context.Context, r *Request) error {
 	if c.flying(r) {
-		wait := time.NewTimer(durableGrace)
+		wait := time.NewTimer(grace)
 		defer wait.Stop()
 		select {
 		case <-r.done:
@@ -104,14 +80,14 @@ func (c *durableCombiner) leave(ctx context.Context, r *durableRequest) error {
 	return why
 }
 
-func (c *durableCombiner) flying(r *durableRequest) bool {
+func (c *combiner) flying(r *Request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return r.flying
 }
 
 // run sends one batch after the other, until nobody waits any more.
-func (c *durableCombiner) run() {
+func (c *combiner) run() {
 	pauses := retry.Pauses(context.Background())
 	conflicts := 0
 	for {
@@ -127,7 +103,7 @@ func (c *durableCombiner) run() {
 			continue
 		case ctx.Err() != nil: // nobody waits for it
 			continue
-		case errors.Is(err, errDurableConflict):
+		case errors.Is(err, errConflict):
 			if conflicts++; conflicts == 1 {
 				continue // the answer has told what it is now
 			}
@@ -140,7 +116,7 @@ func (c *durableCombiner) run() {
 }
 
 // take is what goes together next: those who have waited longest, up to the first that goes alone. Nil if nobody waits: then the goroutine ends.
-func (c *durableCombiner) take() (context.Context, []*durableRequest) {
+func (c *combiner) take() (context.Context, []*Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cancel != nil {
@@ -152,7 +128,7 @@ func (c *durableCombiner) take() (context.Context, []*durableRequest) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
-	n := slices.IndexFunc(c.pending, (*durableRequest).alone)
+	n := slices.IndexFunc(c.pending, (*Request).alone)
 	switch {
 	case n < 0:
 		n = len(c.pending)
@@ -160,12 +136,12 @@ func (c *durableCombiner) take() (context.Context, []*durableRequest) {
 		n = 1
 	}
 	batch := slices.Clone(c.pending[:n])
-	slices.SortStableFunc(batch, func(a, b *durableRequest) int { return a.rank() - b.rank() })
+	slices.SortStableFunc(batch, func(a, b *Request) int { return a.rank() - b.rank() })
 	return ctx, batch
 }
 
 // rank has what is freed be free for those who want it, and no slot be granted and freed by one write, which would be two holders with one token.
-func (r *durableRequest) rank() int {
+func (r *Request) rank() int {
 	if r.frees {
 		return 0
 	}
@@ -173,7 +149,7 @@ func (r *durableRequest) rank() int {
 }
 
 // answer gives some of the pending requests their answers: what judge said of them, and of which record.
-func (c *durableCombiner) answer(now *durableSeen, verdicts []durableVerdict) {
+func (c *combiner) answer(now *Seen, verdicts []verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, v := range verdicts {
@@ -188,31 +164,31 @@ func (c *durableCombiner) answer(now *durableSeen, verdicts []durableVerdict) {
 }
 
 // offer tells of a state that somebody has seen.
-func (c *durableCombiner) offer(now *durableSeen) {
+func (c *combiner) offer(now *Seen) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now.record != nil && (c.known == nil || now.rev > c.known.rev) {
+	if now.Record != nil && (c.known == nil || now.Rev > c.known.Rev) {
 		c.known = now
 	}
 }
 
-func (c *durableCombiner) forget() {
+func (c *combiner) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.known = nil
 }
 
-func (c *durableCombiner) guess() *durableSeen {
+func (c *combiner) guess() *Seen {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.known
 }
 
 // confirmed notes a state that etcd has just told.
-func (c *durableCombiner) confirmed(now *durableSeen) {
+func (c *combiner) confirmed(now *Seen) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.known = now; now.record == nil {
+	if c.known = now; now.Record == nil {
 		c.known = nil
 	}
 }

@@ -1,4 +1,4 @@
-package semaphore
+package durable
 
 import (
 	"context"
@@ -10,30 +10,30 @@ import (
 	"github.com/stile-dev/stile/recipes/session"
 )
 
-// A durableVerdict is what a record says to a request.
-type durableVerdict struct {
-	request *durableRequest
+// A verdict is what a record says to a request.
+type verdict struct {
+	request *Request
 	changed bool
 	err     error
 }
 
 // judge makes the changes of a batch, one after the other, in a copy of what is there.
-func (c *durableCombiner) judge(base *durableSeen, batch []*durableRequest) (next *durableRecord, verdicts []durableVerdict, changed bool) {
-	if next = (&durableRecord{}); base.record != nil {
-		next = base.record.clone()
+func (c *combiner) judge(base *Seen, batch []*Request) (next *Record, verdicts []verdict, changed bool) {
+	if next = (&Record{}); base.Record != nil {
+		next = base.Record.clone()
 	}
 	for _, r := range batch {
-		v := durableVerdict{request: r}
+		v := verdict{request: r}
 		switch {
 		case base.leased:
-			v.err = ErrLeased
-		case base.record == nil && !r.limits:
-			v.err = ErrNoLimit
+			v.err = c.store.names.ErrLeased
+		case base.Record == nil && !r.limits:
+			v.err = c.store.names.ErrNoLimit
 		default:
 			lost := c.lost(r, base)
 			v.changed, v.err = r.change(next, lost)
 			if lost && v.changed {
-				c.set(func(r *durableRequest) { r.lostAt = nil }, r) // what it is to change has not been changed
+				c.set(func(r *Request) { r.lostAt = nil }, r) // what it is to change has not been changed
 			}
 		}
 		changed = changed || v.changed
@@ -43,9 +43,9 @@ func (c *durableCombiner) judge(base *durableSeen, batch []*durableRequest) (nex
 }
 
 // round answers a batch, or some of it, with one write at most.
-func (c *durableCombiner) round(ctx context.Context, batch []*durableRequest) error {
+func (c *combiner) round(ctx context.Context, batch []*Request) error {
 	base, certain := c.guess(), false
-	if slices.ContainsFunc(batch, func(r *durableRequest) bool { return r.fresh }) {
+	if slices.ContainsFunc(batch, func(r *Request) bool { return r.fresh }) {
 		base = nil
 	}
 	for {
@@ -70,19 +70,19 @@ func (c *durableCombiner) round(ctx context.Context, batch []*durableRequest) er
 }
 
 // write is the only place that changes the record. It compares that the record is still base.
-func (c *durableCombiner) write(ctx context.Context, base *durableSeen, next *durableRecord, verdicts []durableVerdict) error {
-	var changing []*durableRequest
+func (c *combiner) write(ctx context.Context, base *Seen, next *Record, verdicts []verdict) error {
+	var changing []*Request
 	for _, v := range verdicts {
 		if v.changed {
 			changing = append(changing, v.request)
 		}
 	}
-	c.set(func(r *durableRequest) { r.flying = true }, changing...)
+	c.set(func(r *Request) { r.flying = true }, changing...)
 	rev, now, err := c.store.swap(ctx, base, next, changing[0])
-	unanswered := err != nil && !errors.Is(err, errDurableConflict) && !retry.NotApplied(err)
-	c.set(func(r *durableRequest) {
+	unanswered := err != nil && !errors.Is(err, errConflict) && !retry.NotApplied(err)
+	c.set(func(r *Request) {
 		if r.flying = false; unanswered {
-			r.lostAt = &base.rev
+			r.lostAt = &base.Rev
 		}
 	}, changing...)
 	switch {
@@ -91,7 +91,7 @@ func (c *durableCombiner) write(ctx context.Context, base *durableSeen, next *du
 		c.confirmed(after)
 		c.answer(after, verdicts)
 		return nil
-	case errors.Is(err, errDurableConflict):
+	case errors.Is(err, errConflict):
 		c.confirmed(now)
 		return err
 	}
@@ -99,12 +99,12 @@ func (c *durableCombiner) write(ctx context.Context, base *durableSeen, next *du
 }
 
 // failed answers those whom an error concerns, unless it is worth another attempt. Of whom an earlier write is still out, it is not known.
-func (c *durableCombiner) failed(err error, concerned []durableVerdict) error {
+func (c *combiner) failed(err error, concerned []verdict) error {
 	if retry.Temporary(err) {
 		return err
 	}
 	for i, v := range concerned {
-		c.set(func(r *durableRequest) {
+		c.set(func(r *Request) {
 			if r.lostAt != nil {
 				concerned[i].err = fmt.Errorf("%w: %w", session.ErrUnknownOutcome, err)
 			}
@@ -115,7 +115,7 @@ func (c *durableCombiner) failed(err error, concerned []durableVerdict) error {
 }
 
 // set changes what the combiner knows of some requests.
-func (c *durableCombiner) set(what func(r *durableRequest), requests ...*durableRequest) {
+func (c *combiner) set(what func(r *Request), requests ...*Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range requests {
@@ -123,16 +123,16 @@ func (c *durableCombiner) set(what func(r *durableRequest), requests ...*durable
 	}
 }
 
-func refusals(batch []*durableRequest, err error) (verdicts []durableVerdict) {
+func refusals(batch []*Request, err error) (verdicts []verdict) {
 	for _, r := range batch {
-		verdicts = append(verdicts, durableVerdict{request: r, err: err})
+		verdicts = append(verdicts, verdict{request: r, err: err})
 	}
 	return verdicts
 }
 
 // lost reports whether a write with r got no answer, and base shows that it was applied or never will be: the record is another one since.
-func (c *durableCombiner) lost(r *durableRequest, base *durableSeen) bool {
+func (c *combiner) lost(r *Request, base *Seen) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return r.lostAt != nil && *r.lostAt != base.rev
+	return r.lostAt != nil && *r.lostAt != base.Rev
 }
