@@ -3,6 +3,7 @@ package semaphore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -246,5 +247,34 @@ func TestDurableNamesDoNotMeet(t *testing.T) {
 			t.Fatal(err)
 		}
 		takes(t, d, "m1")
+	}
+}
+
+// TestOneNameIsDurableOrLeased: whichever SetLimit comes first, and of many at one time.
+func TestOneNameIsDurableOrLeased(t *testing.T) {
+	c := recipestest.Client(t)
+	d := newDurable(t, c, 2)
+	if err := semaphore.SetLimit(t.Context(), c, "x", 2); !errors.Is(err, semaphore.ErrDurable) {
+		t.Errorf("the leased SetLimit = %v, want ErrDurable", err)
+	}
+	takes(t, d, "m1")
+	if err := semaphore.SetLimit(t.Context(), c, "y", 2); err != nil {
+		t.Fatal(err)
+	}
+	y := semaphore.Durable(c, "y")
+	for _, err := range []error{y.SetLimit(t.Context(), 2), durableErr(y.TryAcquire(t.Context(), "m1"))} {
+		if !errors.Is(err, semaphore.ErrLeased) {
+			t.Errorf("the durable one = %v, want ErrLeased", err)
+		}
+	}
+	for i := range 20 {
+		name := fmt.Sprint("z", i)
+		leased := make(chan error)
+		go func() { leased <- semaphore.SetLimit(t.Context(), c, name, 2) }()
+		err := semaphore.Durable(c, name).SetLimit(t.Context(), 2)
+		other := <-leased
+		if (err == nil) == (other == nil) || err != nil && !errors.Is(err, semaphore.ErrLeased) || other != nil && !errors.Is(other, semaphore.ErrDurable) {
+			t.Errorf("both at one time: %v and %v, want one of them refused", err, other)
+		}
 	}
 }
