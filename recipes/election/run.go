@@ -137,7 +137,7 @@ func (r *run) pause(ctx context.Context, d time.Duration, last error) error {
 	case <-stands(k).drained:
 		err = ErrDrained
 	case <-bound.Done():
-		err = context.Cause(bound)
+		err = context.Cause(bound) // of ctx, or that the session was closed
 	}
 	if last != nil {
 		err = fmt.Errorf("%w (the work returned: %w)", err, last)
