@@ -63,7 +63,8 @@ type standing struct {
 type standingKey struct{}
 
 func stands(k *keep.Keeper) *standing {
-	return k.With(standingKey{}, &standing{drained: make(chan struct{}), all: map[*stand]struct{}{}}).(*standing)
+	of, _ := k.With(standingKey{}, &standing{drained: make(chan struct{}), all: map[*stand]struct{}{}}).(*standing) // nothing else has this key
+	return of
 }
 
 // end lets nobody in any more, and returns who is.

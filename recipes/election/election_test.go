@@ -101,11 +101,17 @@ func (r *runner) leads(t *testing.T) *election.Term {
 	return nil
 }
 
-func eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !so(); {
-		if time.Now().After(deadline) {
-			t.Fatal(what)
+func eventually(tb testing.TB, what string, so func() bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for !so() {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			tb.Fatal(what)
 		}
 	}
 }

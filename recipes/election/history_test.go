@@ -48,6 +48,7 @@ func record(t *testing.T, c *clientv3.Client) *history {
 }
 
 func (h *history) take(t *testing.T, events []*clientv3.Event) {
+	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, ev := range events {

@@ -188,6 +188,7 @@ func depose(t *testing.T, c *clientv3.Client, term int64) {
 
 // candidate leads until it is deposed, or not even that long, again and again.
 func candidate(ctx context.Context, t *testing.T, c *clientv3.Client, s *session.Session) {
+	t.Helper()
 	for ctx.Err() == nil {
 		term, err := election.Campaign(ctx, s, "x", election.Priority(rand.N(3)), election.Value("new"))
 		if err != nil {

@@ -109,12 +109,18 @@ func inspect(t *testing.T, c *clientv3.Client) semaphore.State {
 
 func eventually(t *testing.T, look func() (what string, so bool)) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
 		what, so := look()
 		if so {
 			return
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
 			t.Fatal(what)
 		}
 	}
