@@ -79,6 +79,9 @@ func TestOneTransactionForAll(t *testing.T) {
 		var calls sync.WaitGroup
 		for i := range n {
 			calls.Go(func() { call(i) })
+			if i == 0 {
+				soon(t, "the first is sent", g.waiting)
+			}
 		}
 		soon(t, "all have asked", func() bool { return d.Pending() == n })
 		open()
@@ -142,11 +145,12 @@ func TestWhatIsFreedIsThereForWhoComesWithIt(t *testing.T) {
 	c := recipestest.Client(t)
 	d := newDurable(t, c, 1)
 	p := takes(t, d, "m1")
-	open := newDurableGate(c).shut(0)
+	gate := newDurableGate(c)
+	open := gate.shut(0)
 	requests := recipestest.Count(c)
 	var calls sync.WaitGroup
 	calls.Go(func() { inspects(t, d) })
-	soon(t, "the look is on its way", func() bool { return d.Pending() == 1 })
+	soon(t, "the look is on its way", gate.waiting)
 	var next semaphore.DurablePermit
 	calls.Go(func() { next = takes(t, d, "m2") })
 	soon(t, "m2 has asked", func() bool { return d.Pending() == 2 })
@@ -163,10 +167,11 @@ func TestWhatIsFreedIsThereForWhoComesWithIt(t *testing.T) {
 func TestARemovalAndAnAcquisitionTogether(t *testing.T) {
 	c := recipestest.Client(t)
 	d := newDurable(t, c, 1)
-	open := newDurableGate(c).shut(0)
+	gate := newDurableGate(c)
+	open := gate.shut(0)
 	var calls sync.WaitGroup
 	calls.Go(func() { inspects(t, d) })
-	soon(t, "the look is on its way", func() bool { return d.Pending() == 1 })
+	soon(t, "the look is on its way", gate.waiting)
 	var p semaphore.DurablePermit
 	calls.Go(func() { p = takes(t, d, "m1") })
 	soon(t, "m1 has asked", func() bool { return d.Pending() == 2 })
@@ -215,11 +220,12 @@ func TestAConflictIsTriedAgain(t *testing.T) {
 func TestOnesOwnConditionsAreNobodyElses(t *testing.T) {
 	c := recipestest.Client(t)
 	d := newDurable(t, c, 5)
-	open := newDurableGate(c).shut(0)
+	gate := newDurableGate(c)
+	open := gate.shut(0)
 	requests := recipestest.Count(c)
 	var calls sync.WaitGroup
 	calls.Go(func() { inspects(t, d) })
-	soon(t, "the look is on its way", func() bool { return d.Pending() == 1 })
+	soon(t, "the look is on its way", gate.waiting)
 	never := clientv3.Compare(clientv3.CreateRevision("never"), ">", 0)
 	opts := [][]semaphore.DurableOption{{}, {semaphore.If(never), semaphore.Then(clientv3.OpPut("b", ""))}, {semaphore.Then(clientv3.OpPut("c", ""))}, {}}
 	got, errs := make([]semaphore.DurablePermit, 4), make([]error, 4)

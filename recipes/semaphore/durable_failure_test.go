@@ -32,7 +32,7 @@ func TestNoDurableCallOutlivesItsContext(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			full := newNamed(t, c, "full", 0)
 			go func() { waiting <- durableErr(full.Acquire(ctx, "m1")) }()
-			soon(t, "somebody waits", func() bool { return full.Pending() == 0 })
+			soon(t, "somebody waits", func() bool { return full.Waiting() == 1 })
 			proxy.Cut(symptom)
 			errMine := errors.New("mine")
 			for name, call := range map[string]func(ctx context.Context, d *semaphore.DurableSemaphore) error{
@@ -97,9 +97,14 @@ func TestADurableCallGivesUpByItself(t *testing.T) {
 	d := newDurable(t, c, 2)
 	proxy.Cut(recipestest.Reset)
 	start := time.Now()
-	_, err := d.Inspect(context.Background())
+	wrote := make(chan error, 1)
+	go func() { wrote <- durableErr(d.TryAcquire(context.Background(), "m1")) }()
+	_, err := semaphore.Durable(c, "x").Inspect(context.Background())
 	if !errors.Is(err, session.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Inspect = %v, want ErrUnavailable, and no deadline of the caller's", err)
+	}
+	if err := <-wrote; !errors.Is(err, session.ErrUnknownOutcome) || errors.Is(err, session.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("TryAcquire = %v, want ErrUnknownOutcome, and no ErrUnavailable, which says that nothing was acquired", err)
 	}
 	if took := time.Since(start); took > 50*time.Second {
 		t.Errorf("it took %v", took)
