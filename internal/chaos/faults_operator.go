@@ -54,8 +54,7 @@ func deleteKey(r *round, a *act) error {
 
 func removeWaiter(r *round, a *act) error {
 	holder, p, ok := r.tap.holder(a.rand)
-	_, queued := r.work.(Queued)
-	if !ok || p == holder || !r.inLine || queued && !r.tap.waits(p.key) {
+	if !ok || p == holder || !r.inLine || r.tap.queue != nil && !r.tap.queue.Waits(p.key) {
 		return nil
 	}
 	return operator(r, a, func(ctx context.Context, f *history.Fault) error {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,29 +48,35 @@ type held interface {
 	Release(ctx context.Context) error
 }
 
-// hold begins to look at a hold that was acquired by op.
-func (w *Worker) hold(op *history.Op, h held) *holding { return w.holdOne(op, h, 0) }
+// hold begins to look at a hold.
+func (w *Worker) hold(h held) *holding { return w.holdOne(h, 0) }
 
 // holdOne is hold for the i-th claim of it.
-func (w *Worker) holdOne(op *history.Op, h held, i int) *holding {
+func (w *Worker) holdOne(h held, i int) *holding {
 	claim := h.Claims()[i]
 	token, _ := claim.Token.Int64()
-	return w.observe(&holding{name: op.Name, token: token, key: claim.Key, shared: claim.Mode == fencing.Shared, err: h.Err, ctx: h.Context(), txn: h.Txn})
+	return w.observe(&holding{name: nameOf(claim), token: token, key: claim.Key, shared: claim.Mode == fencing.Shared, err: h.Err, ctx: h.Context(), txn: h.Txn})
 }
 
 // holdIn is hold for what a context carries.
-func (w *Worker) holdIn(op *history.Op, ctx context.Context) (*holding, error) { //nolint:revive // ctx is what it is about
+func (w *Worker) holdIn(ctx context.Context) (*holding, error) {
 	c, err := fencing.FromContext(ctx)
 	if err != nil {
 		return nil, err
 	}
 	token, _ := c.Token.Int64()
-	return w.observe(&holding{name: op.Name, token: token, key: c.Key, shared: c.Mode == fencing.Shared, err: c.Err, ctx: ctx}), nil
+	return w.observe(&holding{name: nameOf(c), token: token, key: c.Key, shared: c.Mode == fencing.Shared, err: c.Err, ctx: ctx}), nil
+}
+
+// nameOf is the name of what is held: of several that one waits for together, it is known only then.
+func nameOf(c fencing.Claim) string {
+	_, name, _ := strings.Cut(c.Resource, "/")
+	return name
 }
 
 // got records that op has acquired h.
 func (h *holding) got(ctx context.Context, op *history.Op) {
-	op.Token, op.Key, op.Shared = h.token, h.key, h.shared
+	op.Name, op.Token, op.Key, op.Shared = h.name, h.token, h.key, h.shared
 	h.end(ctx, op, history.OK, nil)
 }
 

@@ -96,12 +96,19 @@ var bites = map[string]func(p Plan) Plan{
 		p.Faults, p.Gap = 38*time.Second, 100*time.Millisecond
 		return p.only("answers slow, connections reset")
 	},
-	"a deleted predecessor is taken for one that passed": func(p Plan) Plan { return p.only("key deleted", check.KindKill) },
-	"a reader that does not mind a writer":               func(p Plan) Plan { return p.of("rwlock").short() },
-	"a writer that does not mind readers":                func(p Plan) Plan { return p.of("rwlock").short() },
-	"a downgrade in two transactions":                    func(p Plan) Plan { return p.of("rwlock").short() },
-	"what is free is taken, whoever waits for it":        func(p Plan) Plan { return p.of("rwlock").short() },
-	"several lines are joined one after the other":       func(p Plan) Plan { return p.of("sets").short() },
+	"a deleted predecessor is taken for one that passed":   func(p Plan) Plan { return p.only("key deleted", check.KindKill) },
+	"a reader that does not mind a writer":                 func(p Plan) Plan { return p.of("rwlock").short() },
+	"a writer that does not mind readers":                  func(p Plan) Plan { return p.of("rwlock").short() },
+	"a downgrade in two transactions":                      func(p Plan) Plan { return p.of("rwlock").short() },
+	"what is free is taken, whoever waits for it":          func(p Plan) Plan { return p.of("rwlock").short() },
+	"several lines are joined one after the other":         func(p Plan) Plan { return p.of("sets").short() },
+	"a free slot is one to be had, whatever the limit was": func(p Plan) Plan { return p.of("semaphore").short() },
+	"a limit that was lowered is not said to be":           func(p Plan) Plan { return p.of("semaphore").short() },
+	"leadership is given away under the work":              func(p Plan) Plan { return p.of("election").short() },
+	"observers are told what they know":                    func(p Plan) Plan { return p.of("election").short() },
+	"leadership is handed over by who does not lead": func(p Plan) Plan {
+		return p.of("election").only("requests late, on lost connections", "answers lost", "key deleted")
+	},
 	"of several locks those got first are not looked at again": func(p Plan) Plan {
 		return p.of("sets").only("waiter removed", "key deleted").holdLong()
 	},

@@ -21,7 +21,7 @@ import (
 type tap struct {
 	admin *Admin
 	place func(key string) (name string, ok bool)
-	waits func(key string) bool
+	queue Queued // nil: those who wait stand in one row with who holds
 	out   *history.Writer
 	done  chan struct{}
 
@@ -44,11 +44,9 @@ type place struct {
 func startTap(ctx context.Context, admin *Admin, out *history.Writer, w Workload) *tap {
 	t := &tap{
 		admin: admin, place: w.Place, out: out, done: make(chan struct{}),
-		moved: make(chan struct{}), places: map[string][]place{}, waits: func(string) bool { return false },
+		moved: make(chan struct{}), places: map[string][]place{},
 	}
-	if q, ok := w.(Queued); ok {
-		t.waits = q.Waits
-	}
+	t.queue, _ = w.(Queued)
 	go func() {
 		defer close(t.done)
 		t.run(ctx)
@@ -103,10 +101,10 @@ func (t *tap) move(e history.Event) {
 		return
 	}
 	t.places[name] = slices.DeleteFunc(t.places[name], func(p place) bool { return p.key == e.Key })
-	if e.Live() {
+	if e.Live() || t.queue != nil && !e.Delete && t.queue.Handed(e.Key) {
 		all, p := t.places[name], place{name, e.Key, e.Create, e.Lease, clientOf(e.Value)}
 		at := len(all)
-		if !t.waits(e.Key) {
+		if t.queue != nil && !t.queue.Waits(e.Key) {
 			at = t.holders(all)
 		}
 		t.places[name] = slices.Insert(all, at, p)
@@ -118,7 +116,7 @@ func (t *tap) move(e history.Event) {
 
 // holders is how many of all don't wait. They come first.
 func (t *tap) holders(all []place) int {
-	if n := slices.IndexFunc(all, func(p place) bool { return t.waits(p.key) }); n >= 0 {
+	if n := slices.IndexFunc(all, func(p place) bool { return t.queue.Waits(p.key) }); n >= 0 {
 		return n
 	}
 	return len(all)

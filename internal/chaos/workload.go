@@ -23,18 +23,23 @@ type Workload interface {
 	Tidy(ctx context.Context, a *Admin) (root string, err error)
 }
 
-// Queued is a Workload with keys of those who wait, whatever their age.
+// Queued is a Workload whose holders have places of their own.
 type Queued interface {
+	// Waits tells whether the key is of somebody who waits, whatever its age.
 	Waits(key string) bool
+	// Handed tells whether the key is a place that may be handed over: then it is written again.
+	Handed(key string) bool
 }
 
 var workloads = map[string]Workload{
-	"lock":    locks{},
-	"rwlock":  rwlocks{},
-	"sets":    sets{},
-	"session": sessions{},
-	"all":     recipes{},
-	"etcd":    etcdMutex{},
+	"lock":      locks{},
+	"rwlock":    rwlocks{},
+	"election":  elections{},
+	"semaphore": semaphores{},
+	"sets":      sets{},
+	"session":   sessions{},
+	"all":       recipes{},
+	"etcd":      etcdMutex{},
 }
 
 // NewWorkload is the workload of that name.

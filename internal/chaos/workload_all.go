@@ -13,7 +13,7 @@ import (
 // recipes is all of them at once: each worker uses one, on sessions that it shares with others. Each is judged by its own rules.
 type recipes struct{}
 
-var each = []string{"lock", "rwlock", "sets"}
+var each = []string{"lock", "rwlock", "sets", "semaphore", "election"}
 
 // Work implements Workload.
 func (recipes) Work(ctx context.Context, w *Worker) {
@@ -31,11 +31,22 @@ func (recipes) Place(key string) (string, bool) {
 	return "", false
 }
 
-// Waits implements Queued.
+// Waits implements Queued. Those who stand in one row with who holds are told apart by their age.
 func (recipes) Waits(key string) bool {
+	for _, recipe := range each {
+		if _, ok := workloads[recipe].Place(key); ok {
+			q, queued := workloads[recipe].(Queued)
+			return !queued || q.Waits(key)
+		}
+	}
+	return false
+}
+
+// Handed implements Queued.
+func (recipes) Handed(key string) bool {
 	return slices.ContainsFunc(each, func(recipe string) bool {
-		q, ok := workloads[recipe].(Queued)
-		return ok && q.Waits(key)
+		q, queued := workloads[recipe].(Queued)
+		return queued && q.Handed(key)
 	})
 }
 

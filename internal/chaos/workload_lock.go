@@ -84,7 +84,7 @@ func (locks) got(ctx, wait context.Context, w *Worker, op *history.Op, held *loc
 		w.end(wait, op, history.Fail, err)
 		return
 	}
-	h := w.hold(op, held)
+	h := w.hold(held)
 	h.got(wait, op)
 	h.work(ctx)
 	h.giveBack(ctx, held.Release)
@@ -155,7 +155,7 @@ func (w *Worker) do(ctx context.Context, s *session.Session, name string,
 	op := w.begin(wait, history.Op{Kind: history.Acquire, Name: name})
 	var release *history.Op
 	err := do(wait, s, name, func(work context.Context) error {
-		h, err := w.holdIn(op, work)
+		h, err := w.holdIn(work)
 		if err != nil {
 			return err
 		}

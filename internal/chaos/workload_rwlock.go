@@ -16,14 +16,14 @@ type rwlocks struct{}
 
 const rwlockRoot = "/stile/v1/rwlock/"
 
-// cutKey takes a key apart: the name, and what stands after part, such as "/e/".
+// cutKey takes a key apart: the name, and what stands after part, such as "/e/". What stands beside a key is not one of these.
 func cutKey(root, part, key string) (name, rest string, ok bool) {
 	below, ok := strings.CutPrefix(key, root)
 	if !ok {
 		return "", "", false
 	}
 	name, rest, ok = strings.Cut(below, part)
-	return strings.ReplaceAll(name, "%2F", "/"), rest, ok && rest != "" && !strings.Contains(name, "/")
+	return strings.ReplaceAll(name, "%2F", "/"), rest, ok && rest != "" && !strings.Contains(name, "/") && !strings.Contains(rest, "!")
 }
 
 // Place implements Workload.
@@ -40,6 +40,9 @@ func (l rwlocks) Waits(key string) bool {
 	_, _, ok := l.line(key)
 	return ok
 }
+
+// Handed implements Queued.
+func (rwlocks) Handed(string) bool { return false }
 
 func (rwlocks) held(key string) (name string, ok bool) {
 	name, _, ok = cutKey(rwlockRoot, "/p/", key)
@@ -99,7 +102,7 @@ func (rwlocks) read(ctx context.Context, w *Worker, s *session.Session, name, ki
 }
 
 func (w *Worker) reads(ctx, wait context.Context, op *history.Op, r *rwlock.Read) {
-	h := w.hold(op, r)
+	h := w.hold(r)
 	h.got(wait, op)
 	h.work(ctx)
 	h.giveBack(ctx, r.Release)
@@ -116,7 +119,7 @@ func (l rwlocks) write(ctx context.Context, w *Worker, s *session.Session, name,
 		w.end(wait, op, history.Fail, err)
 		return
 	}
-	h := w.hold(op, held)
+	h := w.hold(held)
 	h.got(wait, op)
 	h.work(ctx)
 	if w.Rand.IntN(3) > 0 {

@@ -59,15 +59,7 @@ func (w *Worker) names() []string {
 func (sets) all(ctx context.Context, w *Worker, s *session.Session, names []string) {
 	wait, cancel := context.WithTimeout(ctx, w.patience())
 	defer cancel()
-	ops := make([]*history.Op, len(names))
-	for i, name := range names {
-		op := history.Op{Kind: history.Acquire, Name: name}
-		if i > 0 {
-			op.Set = ops[0].ID
-		}
-		ops[i] = w.begin(wait, op)
-	}
-	ops[0].Set = ops[0].ID
+	ops := w.beginAll(wait, history.Acquire, names)
 	held, err := lock.AcquireAll(wait, s, names...)
 	if err != nil {
 		for _, op := range ops {
@@ -77,16 +69,35 @@ func (sets) all(ctx context.Context, w *Worker, s *session.Session, names []stri
 	}
 	holdings := make([]*holding, len(names))
 	for i, op := range ops {
-		holdings[i] = w.holdOne(op, held, i)
+		holdings[i] = w.holdOne(held, i)
 		holdings[i].got(wait, op)
 	}
+	w.useAll(ctx, holdings, held.Release)
+}
+
+// useAll works with several that are held together, and gives them back.
+func (w *Worker) useAll(ctx context.Context, holdings []*holding, release func(context.Context) error) {
 	pick(w.Rand, holdings...).work(ctx)
 	pick(w.Rand, holdings...).act(ctx)
-	w.releaseAll(holdings, held)
+	w.releaseAll(holdings, release)
+}
+
+// beginAll records that all names are about to be acquired, at once.
+func (w *Worker) beginAll(ctx context.Context, kind string, names []string) []*history.Op {
+	ops := make([]*history.Op, len(names))
+	for i, name := range names {
+		op := history.Op{Kind: kind, Name: name}
+		if i > 0 {
+			op.Set = ops[0].ID
+		}
+		ops[i] = w.begin(ctx, op)
+	}
+	ops[0].Set = ops[0].ID
+	return ops
 }
 
 // releaseAll ends a hold on several.
-func (w *Worker) releaseAll(holdings []*holding, held *lock.Held) {
+func (w *Worker) releaseAll(holdings []*holding, release func(context.Context) error) {
 	var looks sync.WaitGroup
 	for _, h := range holdings {
 		looks.Go(h.stop)
@@ -98,7 +109,7 @@ func (w *Worker) releaseAll(holdings []*holding, held *lock.Held) {
 	for i, h := range holdings {
 		ops[i] = w.begin(ctx, h.op(history.Release))
 	}
-	err := held.Release(ctx)
+	err := release(ctx)
 	for _, op := range ops {
 		w.released(ctx, op, err)
 	}

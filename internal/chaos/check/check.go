@@ -14,7 +14,10 @@
 //	M6  a loss is for ever
 //	W1  of a read-write lock a writer's place is the only one
 //	F1  nobody gets a place while somebody who came before stands in line
+//	S1  no permit is given at a revision at which more are held, with it, than the limit allows
 //	A1  several locks at once are joined at one revision, and left at one
+//	E2  no term ends before its work has returned
+//	O1  an observer sees a part of what was, in order
 //	R1  a guarded read lies within its holder's ownership, and shows what was written last
 //	L1  an entry never comes back, and a place is written once while it is held
 //	D1  what clients were told of their writes is so
@@ -134,6 +137,8 @@ func Judge(h *history.History, layout Layout) *Verdict {
 	o.beliefs()
 	o.releases()
 	o.together()
+	o.observed()
+	o.works()
 	o.stored()
 	o.deadlines()
 	o.handOvers()

@@ -85,6 +85,9 @@ func (o *oracle) waited(next, dead *life) bool {
 	if o.layout.Places == nil {
 		return next.created <= dead.endSeen
 	}
+	if o.layout.Places.Queue != nil {
+		return false // it may wait for more than that
+	}
 	together := slices.ContainsFunc(o.owners[dead.name], func(l *life) bool {
 		return l != dead && l.token < dead.end && (l.end == 0 || l.end > dead.end) || l != dead && l.end == dead.end
 	})
@@ -102,7 +105,7 @@ func (o *oracle) progress() {
 			if op.Kind != history.Acquire || to.Sub(from) < bound || o.killed(op) {
 				continue
 			}
-			if idle := longestIdle(busy[op.Name], from, to); idle > bound {
+			if idle := longestIdle(busy[o.queue(op.Name)], from, to); idle > bound {
 				o.v.violate("V1", op.Name, from, "client %d waited for %v without a fault, and for %v nobody held it", op.Client, to.Sub(from), idle)
 			}
 		}
@@ -114,11 +117,11 @@ func (o *oracle) busy() map[string][]window {
 	all := map[string][]window{}
 	for _, op := range o.h.Ops {
 		if acquires(op) && op.Result == history.OK {
-			all[op.Name] = append(all[op.Name], window{op.Return, op.Return})
+			all[o.queue(op.Name)] = append(all[o.queue(op.Name)], window{op.Return, op.Return})
 		}
 	}
 	for _, b := range o.h.Beliefs {
-		all[b.Name] = append(all[b.Name], window{b.From, max(b.Err, b.Context)})
+		all[o.queue(b.Name)] = append(all[o.queue(b.Name)], window{b.From, max(b.Err, b.Context)})
 	}
 	for _, ws := range all {
 		slices.SortFunc(ws, func(a, b window) int { return cmp.Compare(a.from, b.from) })

@@ -75,6 +75,8 @@ type oracle struct {
 	written []write
 	lines   map[string]map[string]*waiter // who stands in line, by name and id
 	stood   map[string]*waiter            // all that ever did, by id
+	limits  map[string]int                // of lines
+	thrones map[string]*throne            // what observers may see, by name
 
 	released map[holdID]history.Op // what clients gave back
 	closed   map[sessionOf]history.Op
@@ -83,7 +85,7 @@ type oracle struct {
 func newOracle(h *history.History, layout Layout, v *Verdict) *oracle {
 	o := &oracle{
 		h: h, layout: layout, v: v,
-		live: map[string][]*life{}, owners: map[string][]*life{}, lines: map[string]map[string]*waiter{}, stood: map[string]*waiter{},
+		live: map[string][]*life{}, owners: map[string][]*life{}, lines: map[string]map[string]*waiter{}, stood: map[string]*waiter{}, limits: map[string]int{}, thrones: map[string]*throne{},
 		lives: map[holdID]*life{}, byKey: map[string]*life{}, released: map[holdID]history.Op{}, closed: map[sessionOf]history.Op{},
 	}
 	for _, op := range h.Ops {
@@ -143,6 +145,8 @@ func (o *oracle) revision(events []history.Event) {
 		}
 	}
 	if o.layout.Places != nil {
+		o.limit(events)
+		o.reigns(events)
 		o.inLine(events)
 	}
 	for _, e := range events {
@@ -190,7 +194,7 @@ func (o *oracle) entry(name string, e history.Event) {
 			break
 		}
 	}
-	if !e.Live() {
+	if !o.begins(e) {
 		return
 	}
 	if o.byKey[e.Key] != nil && !o.layout.Reused {

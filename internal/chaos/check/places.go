@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/stile-dev/stile/internal/chaos/history"
 )
@@ -12,8 +14,29 @@ import (
 type Places struct {
 	// Line takes the key of somebody who stands in line apart.
 	Line func(key string) (name, id string, ok bool)
-	// Shared tells whether others may have places beside the one at key.
+	// Shared tells whether others may have places beside the one at key. Nil: no.
 	Shared func(key string) bool
+	// Queue is the line in which those stand who want name, if that is one of several that they stand in line for. Nil: its own.
+	Queue func(name string) string
+	// Limit tells which line's limit stands at key: at most so many have places that stand for one line. Nil: there is none.
+	Limit func(key string) (name string, ok bool)
+	// Handed says that a place may be handed over, to whoever stands in line: then it is written again.
+	Handed bool
+	// Proclaimed tells whose place the value at key stands beside, which observers see. Nil: there are no observers.
+	Proclaimed func(key string) (name string, ok bool)
+}
+
+// begins tells whether the event gives somebody a place, or makes an entry.
+func (o *oracle) begins(e history.Event) bool {
+	return e.Live() || !e.Delete && o.layout.Places != nil && o.layout.Places.Handed
+}
+
+// queue is the line in which those stand who want name.
+func (o *oracle) queue(name string) string {
+	if p := o.layout.Places; p != nil && p.Queue != nil {
+		return p.Queue(name)
+	}
+	return name
 }
 
 // A waiter is somebody in line, from the creation of its entry to the first write to it.
@@ -47,7 +70,7 @@ func (o *oracle) inLine(events []history.Event) {
 		o.lines[name][id] = o.stood[id]
 	}
 	for _, e := range events {
-		if name, ok := o.layout.Entry(e.Key); ok && e.Live() && !o.exchanged(name, e, events) {
+		if name, ok := o.layout.Entry(e.Key); ok && e.Live() && !o.layout.Places.Handed && !o.exchanged(name, e, events) {
 			o.inTurn(name, e)
 		}
 	}
@@ -64,7 +87,7 @@ func (o *oracle) exchanged(name string, e history.Event, events []history.Event)
 func (o *oracle) inTurn(name string, e history.Event) {
 	id := idOf(e)
 	who, first := o.stood[id], (*waiter)(nil)
-	for _, w := range o.lines[name] {
+	for _, w := range o.lines[o.queue(name)] {
 		if w.id != id && (first == nil || w.create < first.create) {
 			first = w
 		}
@@ -83,19 +106,52 @@ func (o *oracle) placed(events []history.Event) {
 		switch {
 		case !ok || e.Delete:
 			continue
-		case !e.Live():
+		case !o.begins(e):
 			o.v.violate("L1", name, e.Seen, "revision %d wrote %s, which was held", e.Rev, e.Key)
 			continue
 		}
 		l := o.byKey[e.Key]
-		l.id, l.shared = idOf(e), o.layout.Places.Shared(e.Key)
+		l.id, l.shared = idOf(e), o.layout.Places.Shared != nil && o.layout.Places.Shared(e.Key)
 		l.waiter = o.stood[l.id]
+		if before := o.owners[name]; len(before) > 0 && !e.Live() && before[len(before)-1].id == l.id {
+			o.v.violate("L1", name, e.Seen, "revision %d wrote %s, whose owner is the same", e.Rev, e.Key)
+		}
 		l.head, l.headSeen = e.Rev, e.Seen
 		o.owners[name] = append(o.owners[name], l)
 		given[name] = e
 	}
 	for name, e := range given {
 		o.alone(name, e)
+		o.within(name, e)
+	}
+}
+
+// within checks that what is held when a place is given is no more than the limit allows then (S1).
+func (o *oracle) within(name string, e history.Event) {
+	if o.layout.Places.Limit == nil {
+		return
+	}
+	queue, held := o.queue(name), 0
+	for other, live := range o.live {
+		if o.queue(other) == queue {
+			held += len(live)
+		}
+	}
+	if limit := o.limits[queue]; held > limit {
+		o.v.violate("S1", name, e.Seen, "revision %d gave %s to %s, so that %d are held, and the limit is %d", e.Rev, e.Key, idOf(e), held, limit)
+	}
+}
+
+// limit takes what a revision says of limits. It begins with a number.
+func (o *oracle) limit(events []history.Event) {
+	if o.layout.Places.Limit == nil {
+		return
+	}
+	for _, e := range events {
+		if name, ok := o.layout.Places.Limit(e.Key); ok {
+			number, _, _ := strings.Cut(e.Value, " ")
+			o.limits[name], _ = strconv.Atoi(number) // what is none is 0
+		}
 	}
 }
 

@@ -12,7 +12,10 @@ import (
 func (o *oracle) sets() (all [][]*life) {
 	byID := map[string][]*life{}
 	for _, l := range o.lives {
-		id := l.key[strings.LastIndexByte(l.key, '/')+1:]
+		id := l.id
+		if o.layout.Places == nil {
+			id = l.key[strings.LastIndexByte(l.key, '/')+1:]
+		}
 		byID[id] = append(byID[id], l)
 	}
 	for _, ls := range byID {

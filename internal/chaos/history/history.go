@@ -25,6 +25,10 @@ const (
 	Acquire  = "acquire" // waits
 	Try      = "try"     // doesn't wait
 	Release  = "release"
+	Resize   = "resize"    // sets a limit
+	Proclaim = "proclaim"  // a leader's value
+	Observe  = "observe"   // one change that an observer saw
+	Work     = "work"      // of a leader, which is over before anybody else leads
 	Exchange = "downgrade" // of a hold for writing into one for reading: the new one
 	Write    = "write"     // into etcd, in a transaction guarded by the hold
 	Fetch    = "read"      // what was written there, in a transaction guarded by the hold

@@ -5,6 +5,8 @@ const (
 	lineDir = "recipes/internal/line/"
 	lockDir = "recipes/lock/"
 	rwDir   = "recipes/rwlock/"
+	semDir  = "recipes/semaphore/"
+	elecDir = "recipes/election/"
 )
 
 // All are the mutants there are.
@@ -146,5 +148,29 @@ var All = []Mutant{
 		lineDir + "all.go",
 		"	if !waited {\n",
 		"	if waited || !waited {\n",
+	}}},
+	{Name: "a free slot is one to be had, whatever the limit was", Edits: []Edit{
+		{semDir + "want.go", "	ifs := []clientv3.Cmp{free(g, lookName)}\n", "	var ifs []clientv3.Cmp\n"},
+		{semDir + "want.go", "if h.taken+w.n > rec.limit || len(names) < w.n {", "if len(names) < w.n {"},
+	}},
+	{Name: "a limit that was lowered is not said to be", Edits: []Edit{{
+		semDir + "limit.go",
+		"[]clientv3.Op{clientv3.OpDelete(look)}, []clientv3.Op{clientv3.OpPut(look, \"\")})}",
+		"[]clientv3.Op{clientv3.OpDelete(look)}, []clientv3.Op{clientv3.OpDelete(look)})}",
+	}}},
+	{Name: "leadership is given away under the work", Edits: []Edit{{
+		elecDir + "term.go",
+		"	if t.run != nil {\n		session.End(t.Hold, session.ErrReleased)\n		return nil\n	}\n	defer t.stand.leave()\n",
+		"",
+	}}},
+	{Name: "observers are told what they know", Edits: []Edit{{
+		elecDir + "observe.go",
+		"if told != nil && same(told.Leader, now.Leader) {",
+		"if told != nil && same(told.Leader, now.Leader) && false {",
+	}}},
+	{Name: "leadership is handed over by who does not lead", Edits: []Edit{{
+		lineDir + "handover.go",
+		"ifs, then := []clientv3.Cmp{place.Is()}, e.unmark()",
+		"ifs, then := []clientv3.Cmp(nil), e.unmark()",
 	}}},
 }
