@@ -63,8 +63,9 @@ type standing struct {
 type standingKey struct{}
 
 func stands(k *keep.Keeper) *standing {
-	of, _ := k.With(standingKey{}, &standing{drained: make(chan struct{}), all: map[*stand]struct{}{}}).(*standing) // nothing else has this key
-	return of
+	made := &standing{drained: make(chan struct{}), all: map[*stand]struct{}{}}
+	s, _ := k.With(standingKey{}, made).(*standing) // nothing else is kept under that key
+	return s
 }
 
 // end lets nobody in any more, and returns who is.

@@ -101,9 +101,9 @@ func (r *runner) leads(t *testing.T) *election.Term {
 	return nil
 }
 
-func eventually(tb testing.TB, what string, so func() bool) {
-	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
@@ -111,7 +111,7 @@ func eventually(tb testing.TB, what string, so func() bool) {
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			tb.Fatal(what)
+			t.Fatal(what)
 		}
 	}
 }
