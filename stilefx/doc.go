@@ -7,6 +7,8 @@
 //		}),
 //	).Run()
 //
+// Elected runs a task only while this process leads an election.
+//
 // With package serverfx the application brings its own server:
 //
 //	fx.New(serverfx.Server(server.Config{DataDir: dir}), stilefx.Session(), stilefx.Run(…)).Run()

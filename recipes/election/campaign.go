@@ -70,7 +70,7 @@ func (t *Term) take(c *calls.Call, cfg *config) calls.Take {
 	ln := line.Placed(c.Keeper, c.Prefix)
 	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
 		d.Want, d.Value, d.Priority = leader, cfg.value, cfg.priority
-		e, err := ln.Acquire(ctx, lease, d, wants{})
+		e, err := ln.Acquire(ctx, lease, d, cfg.want())
 		if err != nil {
 			return nil, keep.Spec{}, err
 		}
@@ -84,6 +84,13 @@ func (t *Term) take(c *calls.Call, cfg *config) calls.Take {
 			Give:   func(ctx context.Context) error { return e.HandOver(ctx, t.successor) },
 		}, nil
 	}
+}
+
+func (c *config) want() line.Want {
+	if c.preempt {
+		return preempting{priority: c.priority}
+	}
+	return wants{}
 }
 
 // wants wants to lead, or that whoever has the highest priority leads.

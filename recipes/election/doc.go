@@ -20,7 +20,7 @@
 //
 // # What is promised
 //
-// At most one leader a term, and terms rise. A leader stays, whoever comes. Nobody leads after its campaign has failed, and nobody leads without knowing: a candidate that
+// At most one leader a term, and terms rise. A leader stays, whoever comes (but for Preempt). Nobody leads after its campaign has failed, and nobody leads without knowing: a candidate that
 // is given leadership after it has given up gives it back. Candidates that have died stand in line until their leases have ended: leadership given to one is lost for at most
 // that long. What cannot be promised is what no lock can promise; see package session.
 //

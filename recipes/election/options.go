@@ -17,6 +17,7 @@ const maxValue = 16 << 10
 type config struct {
 	value    string
 	priority int
+	preempt  bool
 	again    backoff.BackOff
 }
 
@@ -30,7 +31,7 @@ func Value(value string) Option {
 }
 
 // Priority has candidates with larger numbers lead before those with smaller ones; among equals the one that came first. 0 by default, and
-// negative ones are allowed. A leader stays, whoever comes.
+// negative ones are allowed. A leader stays, whoever comes, unless that one has the option Preempt.
 func Priority(n int) Option {
 	return func(c *config) { c.priority = n }
 }

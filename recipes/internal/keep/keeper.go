@@ -85,6 +85,9 @@ func (k *Keeper) Root() string { return k.cfg.Root }
 // Labels are what the session's user wants people to read about it.
 func (k *Keeper) Labels() map[string]string { return k.cfg.Labels }
 
+// Client is the session's client. What is asked of it directly takes the ctx of a Bound.
+func (k *Keeper) Client() *clientv3.Client { return k.client }
+
 // Logger hears of what has no caller.
 func (k *Keeper) Logger() *slog.Logger { return k.cfg.Logger }
 

@@ -32,6 +32,9 @@ func (ln *Line) acquire(ctx context.Context, lease *keep.Lease, d Details, want 
 	if err != nil {
 		return nil, err
 	}
+	if s, ok := want.(Stander); ok && e.granted == nil {
+		defer s.Stands(ctx, e)()
+	}
 	err = e.reach(ctx, want)
 	e.closeOwn()
 	if err != nil {
