@@ -104,15 +104,22 @@ func (c *combiner) run() {
 		case ctx.Err() != nil: // nobody waits for it
 			continue
 		case errors.Is(err, errConflict):
-			if conflicts++; conflicts == 1 {
-				continue // the answer has told what it is now
+			if conflicts++; conflicts > 1 { // the first time the answer has told what it is now
+				c.forget() // by the time of the next attempt it is something else
+				_ = retry.Sleep(ctx, retry.Jitter(ctx, rivalry(conflicts)))
 			}
-			c.forget() // by the time of the next attempt it is something else
+			continue
 		case !retry.Temporary(err):
 			continue // those whom it concerns know
 		}
 		_ = retry.Sleep(ctx, pauses.NextBackOff())
 	}
+}
+
+// rivalry is how long to let others go first, at most. Each conflict is somebody else's success, so it stays short: etcd is there, and
+// calls have 5 s.
+func rivalry(conflicts int) time.Duration {
+	return min(4*time.Millisecond<<min(conflicts, 5), 64*time.Millisecond)
 }
 
 // take is what goes together next: those who have waited longest, up to the first that goes alone. Nil if nobody waits: then the goroutine ends.
