@@ -118,8 +118,8 @@ func (w *Worker) handOver(ctx context.Context, name string, term *election.Term)
 	if err != nil || len(all) == 0 {
 		return term.Resign(ctx)
 	}
-	if err = term.HandOver(ctx, pick(w.Rand, all...).ID); errors.Is(err, election.ErrNoCandidate) {
-		return term.Resign(ctx)
+	if err = term.HandOver(ctx, pick(w.Rand, all...).ID); err != nil && term.Err() == nil {
+		return term.Resign(ctx) // nothing was done, and the term goes on
 	}
 	return err
 }
