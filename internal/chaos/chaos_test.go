@@ -122,6 +122,7 @@ func TestARound(t *testing.T) {
 	}
 	for _, kind := range []string{
 		"lock acquire", "lock write", "lock store", "sets acquire", "sets write", "rwlock acquire", "rwlock write", "rwlock read", "rwlock downgrade",
+		"semaphore acquire", "semaphore write", "semaphore resize", "election acquire", "election write", "election work", "election observe",
 	} {
 		if res.Ops[kind] == 0 {
 			t.Errorf("no %s", kind)

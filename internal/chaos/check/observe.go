@@ -82,7 +82,7 @@ func (o *oracle) observed() {
 			o.v.violate("O1", op.Name, op.Return, "client %d saw %+v, and it was %+v", op.Client, saw, truth)
 		}
 		observer := sessionOf{op.Who, op.Set}
-		if before, any := last[observer]; any && (before.rev >= saw.rev || before.same(saw)) {
+		if before, seen := last[observer]; seen && (before.rev >= saw.rev || before.same(saw)) {
 			o.v.violate("O1", op.Name, op.Return, "client %d saw %+v after %+v", op.Client, saw, before)
 		}
 		last[observer] = saw
