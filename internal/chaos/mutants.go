@@ -105,7 +105,7 @@ var bites = map[string]func(p Plan) Plan{
 	"a free slot is one to be had, whatever the limit was": func(p Plan) Plan { return p.of("semaphore").short() },
 	"a limit that was lowered is not said to be":           func(p Plan) Plan { return p.of("semaphore").short() },
 	"leadership is given away under the work":              func(p Plan) Plan { return p.of("election").short() },
-	"observers are told what they know":                    func(p Plan) Plan { return p.of("election").short() },
+	"observers are told what was not so yet":               func(p Plan) Plan { return p.of("election").short() },
 	"leadership is handed over by who does not lead": func(p Plan) Plan {
 		return p.of("election").only("requests late, on lost connections", "answers lost", "key deleted")
 	},

@@ -163,10 +163,10 @@ var All = []Mutant{
 		"	if t.run != nil {\n		session.End(t.Hold, session.ErrReleased)\n		return nil\n	}\n	defer t.stand.leave()\n",
 		"",
 	}}},
-	{Name: "observers are told what they know", Edits: []Edit{{
+	{Name: "observers are told what was not so yet", Edits: []Edit{{
 		elecDir + "observe.go",
-		"if told != nil && same(told.Leader, now.Leader) {",
-		"if told != nil && same(told.Leader, now.Leader) && false {",
+		"Revision: part.Rev}",
+		"Revision: part.Rev - 1}",
 	}}},
 	{Name: "leadership is handed over by who does not lead", Edits: []Edit{{
 		lineDir + "handover.go",
