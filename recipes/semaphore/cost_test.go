@@ -197,7 +197,7 @@ func TestBadInputIsRefusedBeforeAnyRequest(t *testing.T) {
 	var noCtx context.Context
 	bad = map[string]error{"SetLimit(-1)": semaphore.SetLimit(ctx, c, "x", -1), "SetLimit(1001)": semaphore.SetLimit(ctx, c, "x", 1001)}
 	for what, opts := range map[string][]semaphore.ClientOption{
-		"no label": {semaphore.Spread("", 1)}, "none of a rack": {semaphore.Spread("rack", 0)}, "1001 of a rack": {semaphore.Spread("rack", 1001)},
+		"no label": {semaphore.Spread("", 1)}, "a label that is no text": {semaphore.Spread("\xff", 1)}, "none of a rack": {semaphore.Spread("rack", 0)}, "1001 of a rack": {semaphore.Spread("rack", 1001)},
 		"both": {semaphore.Spread("rack", 1), semaphore.NoSpread()}, "a bad root": {semaphore.Root("x/")},
 	} {
 		bad[what] = semaphore.SetLimit(ctx, c, "x", 1, opts...)
@@ -220,6 +220,10 @@ func TestBadInputIsRefusedBeforeAnyRequest(t *testing.T) {
 	bad["SetLimit with a nil client"] = semaphore.SetLimit(ctx, nil, "x", 1)
 	bad["SetLimit with an empty client"] = semaphore.SetLimit(ctx, &clientv3.Client{}, "x", 1)
 	_, bad["Inspect with Spread"] = semaphore.Inspect(ctx, c, "x", semaphore.Spread("rack", 1))
+	bad["Revoke with Spread"] = semaphore.Revoke(ctx, c, "x", "why", 0, semaphore.Spread("rack", 1))
+	bad["Force with NoSpread"] = semaphore.Force(ctx, c, "x", "why", semaphore.NoSpread())
+	bad["Remove with NoSpread"] = semaphore.Remove(ctx, c, "x", "id", "why", semaphore.NoSpread())
+	bad["Revoke by nobody"] = semaphore.Revoke(ctx, c, "x", "why", 0, semaphore.By(""))
 	_, bad["List with NoSpread"] = semaphore.List(ctx, c, semaphore.NoSpread())
 	for _, err := range semaphore.Watch(ctx, c, "x", semaphore.NoSpread()) {
 		bad["Watch with NoSpread"] = err

@@ -7,12 +7,8 @@ import (
 	"github.com/stile-dev/stile/recipes/semaphore/internal/durable"
 )
 
-var (
-	// ErrNotHeld says that the id holds no permit of the durable semaphore, or not the one with that token.
-	ErrNotHeld = durable.ErrNotHeld
-	// ErrCondition says that a condition of the caller's own (If) does not hold. Nothing was changed.
-	ErrCondition = durable.ErrCondition
-)
+// ErrCondition says that a condition of the caller's own (If) does not hold. Nothing was changed.
+var ErrCondition = durable.ErrCondition
 
 // DurableFullError says that there is no room for one more holder: neither in all, nor, if Label is set, among those with
 // the same value of that label. It Is ErrHeld.

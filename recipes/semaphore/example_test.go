@@ -213,3 +213,69 @@ func ExampleWatch() {
 	// Output:
 	// the limit is 4
 }
+
+func ExampleRevoke() {
+	example(func(ctx context.Context, client *clientv3.Client, s *session.Session) error {
+		if err := semaphore.SetLimit(ctx, client, "uploads", 2); err != nil {
+			return err
+		}
+		permit, err := semaphore.Acquire(ctx, s, "uploads", 1)
+		if err != nil {
+			return err
+		}
+		if err := semaphore.Revoke(ctx, client, "uploads", "maintenance", 0); err != nil { // as an operator does
+			return err
+		}
+		<-permit.Context().Done()
+		if revoked, ok := errors.AsType[*session.RevokedError](context.Cause(permit.Context())); ok {
+			fmt.Println("asked for it:", revoked.Reason)
+		}
+		return nil
+	})
+	// Output:
+	// asked for it: maintenance
+}
+
+func ExampleForce() {
+	example(func(ctx context.Context, client *clientv3.Client, s *session.Session) error {
+		if err := semaphore.SetLimit(ctx, client, "uploads", 2); err != nil {
+			return err
+		}
+		if _, err := semaphore.Acquire(ctx, s, "uploads", 2); err != nil {
+			return err
+		}
+		if err := semaphore.Force(ctx, client, "uploads", "it hangs"); err != nil {
+			return err
+		}
+		state, err := semaphore.Inspect(ctx, client, "uploads")
+		fmt.Println(state.Taken(), "of", state.Limit, "are taken:", state.Revoked[0].Reason)
+		return err
+	})
+	// Output:
+	// 0 of 2 are taken: it hangs
+}
+
+func ExampleRemove() {
+	example(func(ctx context.Context, client *clientv3.Client, s *session.Session) error {
+		if err := semaphore.SetLimit(ctx, client, "uploads", 0); err != nil { // closed: whoever comes waits
+			return err
+		}
+		failed := make(chan error, 1)
+		go func() { _, err := semaphore.Acquire(ctx, s, "uploads", 1); failed <- err }()
+		for state, err := range semaphore.Watch(ctx, client, "uploads") {
+			if err != nil {
+				return err
+			}
+			if len(state.Waiters) > 0 {
+				if err := semaphore.Remove(ctx, client, "uploads", state.Waiters[0].ID, "not today"); err != nil {
+					return err
+				}
+				break
+			}
+		}
+		fmt.Println("it was taken out:", errors.Is(<-failed, semaphore.ErrRemoved))
+		return nil
+	})
+	// Output:
+	// it was taken out: true
+}

@@ -12,6 +12,8 @@ import (
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/semaphore/internal/slots"
+	"github.com/stile-dev/stile/recipes/session"
 )
 
 // A Holder is who holds permits, by one acquisition.
@@ -25,6 +27,8 @@ type Holder struct {
 	Token fencing.Token `json:"token"`
 	// Joined is when it asked for the permits, by its own wall clock.
 	Joined time.Time `json:"joined"`
+	// Revoking is set while it was asked for the permits and still has them.
+	Revoking *session.Revocation `json:"revoking,omitempty"`
 }
 
 // A Waiter is who waits for permits. It has no token yet.
@@ -47,6 +51,8 @@ type State struct {
 	Spread  *SpreadLimit `json:"spread,omitempty"` // nil: the permits are not spread
 	Holders []Holder     `json:"holders,omitempty"`
 	Waiters []Waiter     `json:"waiters,omitempty"` // in order of arrival
+	// Revoked are the last 16 orders of operators, the latest first.
+	Revoked []session.Revocation `json:"revoked,omitempty"`
 }
 
 // Taken is how many permits are held: more than Limit for a while, after that was lowered.
@@ -86,19 +92,19 @@ func Watch(ctx context.Context, client *clientv3.Client, name string, opts ...Cl
 }
 
 func state(n line.Named) State {
-	st := State{Name: n.Name, Limit: NoLimit}
-	if rec, err := parseRecord(n.Records[limitName]); err == nil {
-		st.Limit, st.Spread = rec.limit, rec.Spread
+	st := State{Name: n.Name, Limit: NoLimit, Revoked: n.Revoked}
+	if rec, err := slots.Parse(n.Records[slots.LimitName]); err == nil {
+		st.Limit, st.Spread = rec.Limit, rec.Spread
 	}
 	at := map[string]int{} // where in Holders an acquisition is
 	for _, s := range n.Holders {
-		i, ok := slotOf(s.Want)
+		i, ok := slots.Number(s.Want)
 		if !ok {
 			continue // the place in a group
 		}
 		if _, known := at[s.ID]; !known {
 			at[s.ID] = len(st.Holders)
-			st.Holders = append(st.Holders, Holder{ID: s.ID, Host: s.Host, PID: s.PID, Labels: s.Labels, Token: fencing.FromRevision(s.Rev), Joined: s.At})
+			st.Holders = append(st.Holders, Holder{ID: s.ID, Host: s.Host, PID: s.PID, Labels: s.Labels, Token: fencing.FromRevision(s.Rev), Joined: s.At, Revoking: s.Revoking})
 		}
 		h := &st.Holders[at[s.ID]]
 		h.Slots = append(h.Slots, i)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/stile-dev/stile/recipes/internal/calls"
+	"github.com/stile-dev/stile/recipes/internal/keys"
 )
 
 // An Option sets something about an acquisition.
@@ -43,19 +44,33 @@ func ask(n int, opts []Option) (request, error) {
 	return r, nil
 }
 
-// A ClientOption sets something about SetLimit, Inspect, List and Watch.
+// A ClientOption sets something about the calls that take a client.
 type ClientOption func(*settings)
 
 // settings are what the options of those set who only have a client.
 type settings struct {
-	root     string
+	reading  []func(*calls.Reading) // what all of them share
 	spread   *SpreadLimit
 	noSpread bool
 }
 
 // Root is the prefix of all keys, where the sessions have one of their own (session.Root).
 func Root(prefix string) ClientOption {
-	return func(s *settings) { s.root = prefix }
+	return shared(func(r *calls.Reading) { r.Root = prefix })
+}
+
+// By says who gives an order (Revoke, Force, Remove); by default it is the user of this process, at this host.
+func By(who string) ClientOption {
+	return shared(func(r *calls.Reading) { r.By = who })
+}
+
+// ID has an order be for one acquisition alone, of those who hold permits.
+func ID(id string) ClientOption {
+	return shared(func(r *calls.Reading) { r.ID = id })
+}
+
+func shared(set func(*calls.Reading)) ClientOption {
+	return func(s *settings) { s.reading = append(s.reading, set) }
 }
 
 // Spread has SetLimit say that at most so many permits are held by sessions that have the same value of this label (session.Labels): no more than
@@ -83,27 +98,19 @@ func (s settings) check() error {
 	switch {
 	case s.spread != nil && s.noSpread:
 		return errors.New("Spread and NoSpread at once")
-	case s.spread != nil && s.spread.Label == "":
-		return errors.New("spread: the label is empty")
+	case s.spread != nil && (s.spread.Label == "" || len(s.spread.Label) > keys.MaxName || keys.CheckText(s.spread.Label) != nil):
+		return fmt.Errorf("spread by %.20q: a label is text of 1 to %d bytes", s.spread.Label, keys.MaxName)
 	case s.spread != nil && (s.spread.Most < 1 || s.spread.Most > MaxLimit):
 		return fmt.Errorf("spread by %q: %d with the same value: it is from 1 to %d", s.spread.Label, s.spread.Most, MaxLimit)
 	}
 	return nil
 }
 
-// reading is what of them those understand who only look.
-func (s settings) reading() []func(*calls.Reading) {
-	if s.root == "" {
-		return nil
-	}
-	return []func(*calls.Reading){func(r *calls.Reading) { r.Root = s.root }}
-}
-
-// lookers are the options of a call that only looks.
+// lookers are the options of a call other than SetLimit.
 func lookers(opts []ClientOption) ([]func(*calls.Reading), error) {
 	s := asked(opts)
 	if s.spread != nil || s.noSpread {
 		return nil, errors.New("semaphore: Spread and NoSpread are options of SetLimit")
 	}
-	return s.reading(), nil
+	return s.reading, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/keep"
 	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/semaphore/internal/slots"
 	"github.com/stile-dev/stile/recipes/session"
 )
 
@@ -77,27 +78,14 @@ func begin(n int, opts []Option) (*acquisition, error) {
 }
 
 func (a *acquisition) acquire(ctx context.Context, c *calls.Call) (*keep.Hold, error) {
-	if c.Keeper.Holding(ctx, c.Prefix) {
-		return nil, fmt.Errorf("%s: %w", c.What(), ErrWouldDeadlock)
-	}
-	h, err := c.Attempt(ctx, a.take(c, (*line.Line).Acquire))
-	if err != nil {
-		return nil, a.refused(ctx, c, err)
-	}
-	return h, nil
+	h, err := calls.Waiting(func(c *calls.Call) calls.Take { return a.take(c, (*line.Line).Acquire) })(ctx, c)
+	return h, a.refused(ctx, c, err)
 }
 
 func (a *acquisition) tryAcquire(ctx context.Context, c *calls.Call) (*keep.Hold, error) {
-	limited, cancel := calls.Limit(ctx)
-	defer cancel()
-	h, err := c.Attempt(limited, a.take(c, (*line.Line).TryAcquire))
-	switch {
-	case errors.Is(err, ErrHeld):
-		return nil, heldBy(limited, c, a.n)
-	case err != nil:
-		return nil, a.refused(limited, c, err)
-	}
-	return h, nil
+	held := func(n line.Named) error { return &HeldError{Name: n.Name, Asked: a.n, State: state(n)} }
+	h, err := calls.Trying(func(c *calls.Call) calls.Take { return a.take(c, (*line.Line).TryAcquire) }, held)(ctx, c)
+	return h, a.refused(ctx, c, err)
 }
 
 // refused is err as the caller is told.
@@ -105,17 +93,17 @@ func (a *acquisition) refused(ctx context.Context, c *calls.Call, err error) err
 	if limit, ok := errors.AsType[*LimitError](err); ok {
 		return limit
 	}
-	if errors.Is(err, ErrNoLimit) && a.durable(ctx, c) {
-		err = ErrDurable
+	if errors.Is(err, ErrNoLimit) && isDurable(ctx, c) {
+		return fmt.Errorf("%s: acquire: %w", c.What(), ErrDurable)
 	}
-	return fmt.Errorf("%s: acquire: %w", c.What(), err)
+	return err
 }
 
-// durable reports whether the name is that of a durable semaphore, as far as etcd answers.
-func (*acquisition) durable(ctx context.Context, c *calls.Call) bool {
+// isDurable reports whether the name is that of a durable semaphore, as far as etcd answers.
+func isDurable(ctx context.Context, c *calls.Call) bool {
 	bound, cancel := c.Keeper.Bound(ctx, nil)
 	defer cancel()
-	kv, err := c.Keeper.GetOne(bound, c.Prefix+durableKey)
+	kv, err := c.Keeper.GetOne(bound, c.Prefix+slots.DurableKey)
 	return err == nil && kv != nil
 }
 
@@ -126,14 +114,13 @@ func (a *acquisition) take(c *calls.Call, get get) calls.Take {
 	ln := line.Placed(c.Keeper, c.Prefix)
 	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
 		d.Want = wanted(a.n)
-		e, err := get(ln, ctx, lease, d, &wants{request: a.request, call: c, labels: d.Labels})
+		want := &slots.Want{N: a.n, Expect: a.expect, Notes: c.Keeper, Prefix: c.Prefix, Semaphore: c.Name, Labels: d.Labels}
+		e, err := get(ln, ctx, lease, d, want)
 		if err != nil {
 			return nil, keep.Spec{}, err
 		}
-		if kv := e.Read(limitName); kv != nil {
-			if rec, err := parseRecord(string(kv.Value)); err == nil {
-				c.Keeper.Note(c.Prefix, rec.limit)
-			}
+		if kv := e.Read(slots.LimitName); kv != nil {
+			want.Heard(kv.Value)
 		}
 		return e, a.spec(c, e), nil
 	}
@@ -144,7 +131,7 @@ func (a *acquisition) spec(c *calls.Call, e *line.Entry) keep.Spec {
 	spec := keep.Spec{What: c.What(), Keys: e.Granted(), Give: e.Release}
 	a.slots = nil
 	for _, key := range spec.Keys {
-		i, ok := slotOf(key.Name[len(line.PlaceKey(c.Prefix, "")):])
+		i, ok := slots.Number(key.Name[len(line.PlaceKey(c.Prefix, "")):])
 		if !ok {
 			continue // the place in a group
 		}

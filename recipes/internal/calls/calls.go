@@ -171,7 +171,7 @@ func (c *Call) look(ctx context.Context, err error) line.Named {
 	bound, cancel := c.Keeper.Bound(ctx, nil)
 	defer cancel()
 	if kv, err := c.Keeper.KV(); err == nil {
-		if now, err := line.ReadNamed(bound, kv, c.Prefix, c.Name); err == nil && len(now.State)+len(now.Holders) > 0 {
+		if now, err := line.ReadNamed(bound, kv, c.Prefix, c.Name); err == nil && len(now.State)+len(now.Holders)+len(now.Records) > 0 {
 			n = now
 		}
 	}

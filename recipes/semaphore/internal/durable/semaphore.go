@@ -7,13 +7,14 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/line"
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
 var (
 	// ErrNotHeld says that there is no such permit.
-	ErrNotHeld = errors.New("not held")
+	ErrNotHeld = calls.ErrNotHeld
 	// ErrCondition says that one of the caller's own conditions does not hold.
 	ErrCondition = errors.New("a condition given with If does not hold")
 
