@@ -113,7 +113,10 @@ func explore(start world, ru rules) (trace []string, states int) {
 	x := &explorer{rules: ru, known: map[world]int{}}
 	x.add(start, 0, "start", false)
 	var done []int
-	for at := 0; at < len(x.queue); at++ {
+	for at := 0; ; at++ {
+		if at == len(x.queue) { // which grows
+			return x.stuck(done), at
+		}
 		w := x.queue[at]
 		if wrong := w.wrong(); wrong != "" {
 			return append(x.trace(at), wrong), len(x.queue)
@@ -126,7 +129,6 @@ func explore(start world, ru rules) (trace []string, states int) {
 		}
 		x.steps(w, at)
 	}
-	return x.stuck(done), len(x.queue)
 }
 
 func (x *explorer) add(w world, parent int, what string, fault bool) {

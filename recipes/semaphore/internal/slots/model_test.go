@@ -1,5 +1,7 @@
 package slots
 
+import "slices"
+
 // A model of what this package writes, for the checker in checker_test.go: etcd as far as it is used, and participants that act as Want and Writer
 // do, one Txn at a time. The line is taken for what its own model has shown it to be: a queue.
 
@@ -15,10 +17,10 @@ const (
 type phase uint8
 
 const (
-	idle     phase = iota
-	looked         // has a view, and stands nowhere
-	queued         // stands in line; with a view once it is at the head
-	resolving      // has no answer
+	idle      phase = iota
+	looked          // has a view, and stands nowhere
+	queued          // stands in line; with a view once it is at the head
+	resolving       // has no answer
 	holding
 	releasing // until that is answered
 )
@@ -122,12 +124,7 @@ const (
 func owner(id int8) int8 { return id / maxIDs }
 
 func (w *world) stands(id int8) bool {
-	for _, q := range w.queue[:w.waiting] {
-		if q == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(w.queue[:w.waiting], id)
 }
 
 func (w *world) leave(id int8) {
