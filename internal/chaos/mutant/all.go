@@ -5,7 +5,7 @@ const (
 	lineDir = "recipes/internal/line/"
 	lockDir = "recipes/lock/"
 	rwDir   = "recipes/rwlock/"
-	semDir  = "recipes/semaphore/"
+	semDir  = "recipes/semaphore/internal/slots/"
 	elecDir = "recipes/election/"
 )
 
@@ -151,10 +151,10 @@ var All = []Mutant{
 	}}},
 	{Name: "a free slot is one to be had, whatever the limit was", Edits: []Edit{
 		{semDir + "want.go", "	ifs := []clientv3.Cmp{free(g, lookName)}\n", "	var ifs []clientv3.Cmp\n"},
-		{semDir + "want.go", "if h.taken+w.n > rec.limit || len(names) < w.n {", "if len(names) < w.n {"},
+		{semDir + "want.go", "if h.taken+w.N > rec.Limit || len(names) < w.N {", "if len(names) < w.N {"},
 	}},
 	{Name: "a limit that was lowered is not said to be", Edits: []Edit{{
-		semDir + "limit.go",
+		semDir + "write.go",
 		"[]clientv3.Op{clientv3.OpDelete(look)}, []clientv3.Op{clientv3.OpPut(look, \"\")})}",
 		"[]clientv3.Op{clientv3.OpDelete(look)}, []clientv3.Op{clientv3.OpDelete(look)})}",
 	}}},
