@@ -37,5 +37,10 @@
 //
 // Acquiring with a context that holds permits of the same semaphore is ErrWouldDeadlock: two who hold one each and wait for a second would wait for ever.
 //
+// # Durable semaphores
+//
+// A permit goes with its holder's session. For holders that must outlive their process, as machines do that reboot, there is [Durable]: its holders are
+// named, and hold until they are released. A name is the one or the other.
+//
 // docs/layout.md specifies the keys.
 package semaphore
