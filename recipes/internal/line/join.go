@@ -131,7 +131,9 @@ func (ln *Line) resolveLater(e *Entry) {
 
 // finish leaves in the background, for as long as the lease lasts.
 func (ln *Line) finish(lease *keep.Lease, leave func(ctx context.Context) error) (done <-chan struct{}) {
-	ln.later = true
+	if ln.left != nil { // it is one acquisition's own
+		ln.later = true
+	}
 	return ln.keeper.Finish(lease, "leave the line "+ln.prefix, func(ctx context.Context) error {
 		err := leave(ctx)
 		if err == nil || errors.Is(err, keep.ErrNotThere) {

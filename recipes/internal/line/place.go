@@ -38,8 +38,8 @@ func (ln *Line) hasLeft() {
 
 // failed is what an acquisition ends with that has not got what it wanted.
 func (ln *Line) failed(err error) error {
-	if err != nil && !ln.later {
-		ln.hasLeft()
+	if err != nil && ln.left != nil && !ln.later {
+		ln.left()
 	}
 	return err
 }
