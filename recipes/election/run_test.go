@@ -203,6 +203,13 @@ func TestDrain(t *testing.T) {
 	term := win(t, s)
 	waits := campaigns(t, s, c)
 	next := campaigns(t, other, c)
+	foreign := win2(t, other, "z")
+	inZ := make(chan error, 1)
+	go func() { inZ <- second(election.Campaign(t.Context(), s, "z")) }()
+	eventually(t, "it does not stand", func() bool {
+		st, err := election.Inspect(t.Context(), c, "z")
+		return err == nil && len(st.Candidates) == 1
+	})
 	y := make(chan error, 1)
 	started := make(chan struct{})
 	go func() {
@@ -213,7 +220,9 @@ func TestDrain(t *testing.T) {
 		}, election.Again(&backoff.ZeroBackOff{}))
 	}()
 	<-started
-	if err := election.Drain(t.Context(), s); err != nil {
+	limited, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := election.Drain(limited, s); err != nil {
 		t.Fatalf("Drain = %v", err)
 	}
 	if _, err := election.Leader(t.Context(), c, "y"); !errors.Is(err, election.ErrNoLeader) {
@@ -228,9 +237,13 @@ func TestDrain(t *testing.T) {
 	if err := <-y; !errors.Is(err, election.ErrDrained) {
 		t.Errorf("Run = %v, want ErrDrained", err)
 	}
-	if _, err := election.Campaign(t.Context(), s, "z"); !errors.Is(err, election.ErrDrained) {
+	if err := <-inZ; !errors.Is(err, election.ErrDrained) {
+		t.Errorf("who waited for another session got %v, want ErrDrained", err)
+	}
+	if _, err := election.Campaign(limited, s, "z"); !errors.Is(err, election.ErrDrained) {
 		t.Errorf("Campaign = %v, want ErrDrained", err)
 	}
+	resign(t, foreign)
 	resign(t, next.leads(t))
 	if err := election.Drain(t.Context(), s); err != nil {
 		t.Errorf("Drain again = %v", err)

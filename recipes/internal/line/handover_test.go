@@ -107,6 +107,24 @@ func TestASuccessorThatHasLeft(t *testing.T) {
 	a.empty()
 }
 
+// TestTailIsNotPutBackToOneThatHasLeft: whoever stood before the successor has left, so that it stands elsewhere.
+func TestTailIsNotPutBackToOneThatHasLeft(t *testing.T) {
+	a := newParty(t).placed()
+	holder := a.get()
+	before, successor := a.join(), a.join()
+	l := a.lineup()
+	a.pass(before)
+	ctx, cancel := a.bound()
+	defer cancel()
+	if given, err := holder.HandTo(ctx, l, 1); given || err != nil {
+		t.Fatalf("HandTo = %v, %v, want false: the line has changed", given, err)
+	}
+	a.handsOver(holder, the(0))
+	a.has(successor)
+	a.gives(successor)
+	a.empty()
+}
+
 // TestTheHeadAppointsWhomItIsTold and stays where it is.
 func TestTheHeadAppointsWhomItIsTold(t *testing.T) {
 	a := newParty(t).placed()
