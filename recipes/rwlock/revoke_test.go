@@ -40,6 +40,10 @@ func TestAllWhoHoldAreAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-readers[1].Context().Done()
+	eventually(t, func() (string, bool) {
+		st, err := rwlock.Inspect(t.Context(), c, "x")
+		return "it was not given back", err == nil && len(st.Readers) == 2
+	})
 	if readers[0].Err() != nil || readers[2].Err() != nil {
 		t.Errorf("the others: %v, %v; they were not asked", readers[0].Err(), readers[2].Err())
 	}
