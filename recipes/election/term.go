@@ -48,7 +48,8 @@ func (t *Term) Release(ctx context.Context) error { return t.Resign(ctx) }
 // HandOver gives leadership to the candidate with that id (see Candidates): it has it at once, and sends nothing for it. The term's context
 // ends before.
 //
-// If there is no such candidate the error Is ErrNoCandidate, and the term goes on. If it leaves in the moment between that look and the handing over,
+// If there is no such candidate the error Is ErrNoCandidate, and the term goes on; it also goes on if etcd did not tell who waits (session.ErrUnavailable, or
+// ctx's error, and not ErrUnknownOutcome): Err tells, and who wants to stop whatever comes calls Resign. If it leaves in the moment between that look and the handing over,
 // the error Is ErrNoCandidate too, but the term is over: the session resigns for it in the background, and the next candidate
 // leads. ErrLost: the term was lost before. ErrUnknownOutcome: etcd did not answer as long as ctx lasted; the term is over, and the session goes on.
 //
