@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/keep"
 	"github.com/stile-dev/stile/recipes/internal/line"
@@ -30,13 +29,13 @@ func AcquireAll(ctx context.Context, s *session.Session, names ...string) (*Held
 }
 
 func acquireAll(ctx context.Context, c *calls.Call, names []string) (*keep.Hold, error) {
-	lines, parts := make([]*line.Line, len(names)), make([]*calls.Call, len(names))
-	for i, name := range names {
-		parts[i] = c.Of(name)
-		if c.Keeper.Holding(ctx, parts[i].Prefix) {
-			return nil, fmt.Errorf("%s: %w", parts[i].What(), ErrWouldDeadlock)
-		}
-		lines[i] = line.New(c.Keeper, parts[i].Prefix)
+	parts, err := c.All(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]*line.Line, len(names))
+	for i, part := range parts {
+		lines[i] = line.New(c.Keeper, part.Prefix)
 	}
 	h, err := c.Attempt(ctx, func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
 		set, err := line.JoinAll(ctx, lease, d, lines)
@@ -47,18 +46,10 @@ func acquireAll(ctx context.Context, c *calls.Call, names []string) (*keep.Hold,
 			set.Abandon()
 			return nil, keep.Spec{}, err
 		}
-		return set, specAll(names, parts, set), nil
+		return set, keep.Spec{What: fmt.Sprintf("locks %q", names), Keys: set.Keys(), Claims: calls.Claims(parts, set.Keys()), Give: set.Pass}, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("locks %q: acquire: %w", names, err)
 	}
 	return h, nil
-}
-
-func specAll(names []string, parts []*calls.Call, set *line.Set) keep.Spec {
-	spec := keep.Spec{What: fmt.Sprintf("locks %q", names), Keys: set.Keys(), Give: set.Pass}
-	for i, key := range spec.Keys {
-		spec.Claims = append(spec.Claims, fencing.Claim{Resource: parts[i].Resource(), Token: fencing.FromRevision(key.Rev), Key: key.Name})
-	}
-	return spec
 }

@@ -27,7 +27,7 @@ func TestLostAnswers(t *testing.T) {
 }
 
 // acquire is a case of Acquire or TryAcquire, of a lock that is free, or will be through what is done meanwhile.
-func (s *subject) acquire(get func(context.Context, *session.Session, string) (*lock.Held, error), meanwhile func()) {
+func (s *subject) acquire(get func(context.Context, *session.Session, string, ...lock.Option) (*lock.Held, error), meanwhile func()) {
 	s.Helper()
 	var held *lock.Held
 	var err error
@@ -85,7 +85,7 @@ func lostAnswersOfAcquire() map[string]func(*answers.Case) {
 
 // lostAnswersOfAcquireAll: x and y at once.
 func lostAnswersOfAcquireAll() map[string]func(*answers.Case) {
-	all := func(ctx context.Context, by *session.Session, _ string) (*lock.Held, error) {
+	all := func(ctx context.Context, by *session.Session, _ string, _ ...lock.Option) (*lock.Held, error) {
 		return lock.AcquireAll(ctx, by, "x", "y")
 	}
 	// with is a case in which somebody else has locks at first.
@@ -213,7 +213,7 @@ func lostAnswersOfGivingUp() map[string]func(*answers.Case) {
 }
 
 // giveUp acquires, and gives up once it stands in line and meanwhile is over.
-func (s *subject) giveUp(get func(context.Context, *session.Session, string) (*lock.Held, error), meanwhile func()) {
+func (s *subject) giveUp(get func(context.Context, *session.Session, string, ...lock.Option) (*lock.Held, error), meanwhile func()) {
 	s.Helper()
 	s.Call(func(ctx context.Context) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -265,7 +265,7 @@ func lostAnswersOfDo() map[string]func(*answers.Case) {
 }
 
 // do is a case of Do or TryDo.
-func (s *subject) do(do func(context.Context, *session.Session, string, func(context.Context) error) error, meanwhile func()) {
+func (s *subject) do(do func(context.Context, *session.Session, string, func(context.Context) error, ...lock.Option) error, meanwhile func()) {
 	s.Helper()
 	ran, over := 0, false
 	var err error

@@ -145,7 +145,7 @@ func TestForeignKeysDoNoHarm(t *testing.T) {
 // TestAForeignTailDoesNoHarm: it names nobody.
 func TestAForeignTailDoesNoHarm(t *testing.T) {
 	for what, value := range map[string]string{"empty": "", "rubbish": "\x00{", "a path": "../x/e/", "large": strings.Repeat("x", 100<<10)} {
-		for how, get := range map[string]func(context.Context, *session.Session, string) (*lock.Held, error){"Acquire": lock.Acquire, "TryAcquire": lock.TryAcquire} {
+		for how, get := range map[string]func(context.Context, *session.Session, string, ...lock.Option) (*lock.Held, error){"Acquire": lock.Acquire, "TryAcquire": lock.TryAcquire} {
 			t.Run(what+", "+how, func(t *testing.T) {
 				c := recipestest.Client(t)
 				if _, err := c.Put(t.Context(), "/stile/v1/lock/x/tail", value); err != nil {

@@ -24,12 +24,16 @@ var (
 // HeldError tells who has the lock.
 type HeldError struct {
 	Name   string
+	Kept   bool   // nobody holds it, but it is kept on behalf of Holder, who did (Delay, MinHold)
 	Holder Holder // as far as could be told at that time: etcd was asked again, and may have had another answer
 }
 
 func (e *HeldError) Error() string {
-	h := e.Holder
-	text := fmt.Sprintf("lock %q: held by process %d on %s", e.Name, h.PID, h.Host)
+	h, how := e.Holder, "held by"
+	if e.Kept {
+		how = "kept after"
+	}
+	text := fmt.Sprintf("lock %q: %s process %d on %s", e.Name, how, h.PID, h.Host)
 	if !h.Since.IsZero() {
 		text += " since " + h.Since.Format(time.RFC3339)
 	}
@@ -40,9 +44,9 @@ func (e *HeldError) Error() string {
 func (*HeldError) Is(target error) bool { return target == ErrHeld }
 
 func heldBy(n line.Named) error {
-	held := &HeldError{Name: n.Name}
-	if len(n.State) > 0 {
-		held.Holder = holder(n.State[0])
+	held := &HeldError{Name: n.Name, Kept: len(n.Kept) > 0}
+	if h := first(append(n.Kept, n.Head()...)); h != nil {
+		held.Holder = *h
 	}
 	return held
 }

@@ -84,7 +84,7 @@ func TestAnAcquireCutOffLeavesNoGhost(t *testing.T) {
 
 // A try is a way to acquire.
 type try struct {
-	acquire func(ctx context.Context, s *session.Session, name string) (*lock.Held, error)
+	acquire func(ctx context.Context, s *session.Session, name string, _ ...lock.Option) (*lock.Held, error)
 	held    bool
 }
 

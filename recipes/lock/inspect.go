@@ -35,6 +35,8 @@ type State struct {
 	Name    string   `json:"name"`
 	Holder  *Holder  `json:"holder"`            // nil: free
 	Waiters []Holder `json:"waiters,omitempty"` // in order of arrival
+	// Kept is the former holder on behalf of whom nobody gets the lock for now (Delay, MinHold). Until when is etcd's to know.
+	Kept *Holder `json:"kept,omitempty"`
 	// Revoked are the last 16 orders of operators, the latest first.
 	Revoked []session.Revocation `json:"revoked,omitempty"`
 }
@@ -54,7 +56,7 @@ func Inspect(ctx context.Context, client *clientv3.Client, name string, opts ...
 	return calls.Inspect(ctx, client, kind, name, opts, state)
 }
 
-// List reads the state of every lock that is held or waited for, by name. It reads all their keys, in one answer.
+// List reads the state of every lock that is held, waited for or kept, by name. It reads all their keys, in one answer.
 func List(ctx context.Context, client *clientv3.Client, opts ...ClientOption) ([]State, error) {
 	return calls.List(ctx, client, kind, opts, state)
 }
@@ -67,16 +69,19 @@ func Watch(ctx context.Context, client *clientv3.Client, name string, opts ...Cl
 }
 
 func state(n line.Named) State {
-	st := State{Name: n.Name, Revoked: n.Revoked}
-	for i, standing := range n.State {
-		h := holder(standing)
-		if i == 0 {
-			st.Holder = &h
-		} else {
-			st.Waiters = append(st.Waiters, h)
-		}
+	st := State{Name: n.Name, Holder: first(n.Head()), Kept: first(n.Kept), Revoked: n.Revoked}
+	for _, s := range n.Behind() {
+		st.Waiters = append(st.Waiters, holder(s))
 	}
 	return st
+}
+
+func first(s line.State) *Holder {
+	if len(s) == 0 {
+		return nil
+	}
+	h := holder(s[0])
+	return &h
 }
 
 func holder(s line.Standing) Holder {

@@ -25,14 +25,14 @@ type Held struct {
 // in time is done by the session in the background. The error Is what ended the wait: ctx's error and cause (and
 // session.ErrUnavailable, if it was etcd that did not answer, and not somebody else's holding the lock), session.ErrClosed,
 // session.ErrBadName, ErrRemoved, ErrWouldDeadlock, or what etcd refused the request with.
-func Acquire(ctx context.Context, s *session.Session, name string) (*Held, error) {
-	return hand(ctx, s, name, acquire)
+func Acquire(ctx context.Context, s *session.Session, name string, opts ...Option) (*Held, error) {
+	return hand(ctx, s, name, acquire(opts))
 }
 
 // TryAcquire returns the lock if nobody holds it or waits for it, and otherwise a *HeldError, which Is ErrHeld. It does not wait for the
 // lock, and for etcd 5 s at the most: then the error Is session.ErrUnavailable.
-func TryAcquire(ctx context.Context, s *session.Session, name string) (*Held, error) {
-	return hand(ctx, s, name, tryAcquire)
+func TryAcquire(ctx context.Context, s *session.Session, name string, opts ...Option) (*Held, error) {
+	return hand(ctx, s, name, tryAcquire(opts))
 }
 
 // Do runs work while holding the lock. The work's context ends with the lock, and with ctx; its cause says which. Do returns when work
@@ -41,13 +41,13 @@ func TryAcquire(ctx context.Context, s *session.Session, name string) (*Held, er
 //
 // When the lock is lost its lease is left to run out until work has returned, so that work which stops within the session's margin
 // has stopped before anybody else can hold the lock.
-func Do(ctx context.Context, s *session.Session, name string, work func(ctx context.Context) error) error {
-	return calls.Do(ctx, s, kind, name, work, acquire)
+func Do(ctx context.Context, s *session.Session, name string, work func(ctx context.Context) error, opts ...Option) error {
+	return calls.Do(ctx, s, kind, name, work, acquire(opts))
 }
 
 // TryDo is Do if nobody holds the lock or waits for it. Otherwise work is not run, and the error is a *HeldError, which Is ErrHeld.
-func TryDo(ctx context.Context, s *session.Session, name string, work func(ctx context.Context) error) error {
-	return calls.Do(ctx, s, kind, name, work, tryAcquire)
+func TryDo(ctx context.Context, s *session.Session, name string, work func(ctx context.Context) error, opts ...Option) error {
+	return calls.Do(ctx, s, kind, name, work, tryAcquire(opts))
 }
 
 func hand(ctx context.Context, s *session.Session, name string, get calls.Get) (*Held, error) {
@@ -58,29 +58,33 @@ func hand(ctx context.Context, s *session.Session, name string, get calls.Get) (
 	return &Held{h}, nil
 }
 
-var (
-	acquire    = calls.Waiting(func(c *calls.Call) calls.Take { return take(c, (*line.Line).Head) })
-	tryAcquire = calls.Trying(func(c *calls.Call) calls.Take { return take(c, (*line.Line).TryJoin) }, heldBy)
-)
+func acquire(opts []Option) calls.Get { return calls.WaitingOn(opts, take((*line.Line).Head)) }
+
+func tryAcquire(opts []Option) calls.Get {
+	return calls.TryingOn(opts, take((*line.Line).TryJoin), heldBy)
+}
 
 // getHead is how an entry gets to the head of the line: by waiting for it, or by finding it free.
 type getHead func(ln *line.Line, ctx context.Context, lease *keep.Lease, d line.Details) (*line.Entry, error)
 
 // take makes the head the holder.
-func take(c *calls.Call, get getHead) calls.Take {
-	ln := line.New(c.Keeper, c.Prefix)
-	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
-		e, err := get(ln, ctx, lease, d)
-		if err != nil {
-			return nil, keep.Spec{}, err
+func take(get getHead) calls.TakeOn {
+	return func(c *calls.Call, t calls.Terms) calls.Take {
+		ln := line.New(c.Keeper, c.Prefix).On(t.Terms)
+		return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
+			e, err := get(ln, ctx, lease, d)
+			if err != nil {
+				return nil, keep.Spec{}, err
+			}
+			key := e.Key()
+			return e, keep.Spec{
+				What:    c.What(),
+				Keys:    []keep.Key{key},
+				Claims:  []fencing.Claim{{Resource: c.Resource(), Token: fencing.FromRevision(key.Rev), Key: key.Name}},
+				Watches: e.TakeWatch(),
+				Max:     t.Max,
+				Give:    e.Give,
+			}, nil
 		}
-		key := e.Key()
-		return e, keep.Spec{
-			What:    c.What(),
-			Keys:    []keep.Key{key},
-			Claims:  []fencing.Claim{{Resource: c.Resource(), Token: fencing.FromRevision(key.Rev), Key: key.Name}},
-			Watches: e.TakeWatch(),
-			Give:    e.Pass,
-		}, nil
 	}
 }

@@ -27,22 +27,18 @@ func ID(id string) ClientOption {
 // stopped does not hear: its lease ends when it has not been renewed for the TTL, or Force takes the lock from it. While etcd is away it fails after 5 s, or when
 // ctx ends; an error that Is session.ErrUnknownOutcome says that the holder may have been asked: asking again does no harm.
 func Revoke(ctx context.Context, client *clientv3.Client, name, reason string, grace time.Duration, opts ...ClientOption) error {
-	return calls.Revoke(ctx, client, kind, name, reason, grace, opts, holding)
+	return calls.Revoke(ctx, client, kind, name, reason, grace, opts, line.Named.Head)
 }
 
 // Force takes the lock from its holder at once, and returns when it is gone: its token is stale then. The holder notices within a second, and may
 // believe for that long that it holds the lock, together with the next one: what checks tokens is safe, what doesn't is not. Prefer
 // Revoke. What Revoke says of errors holds here too.
 func Force(ctx context.Context, client *clientv3.Client, name, reason string, opts ...ClientOption) error {
-	return calls.Force(ctx, client, kind, name, reason, opts, holding)
+	return calls.Force(ctx, client, kind, name, reason, opts, line.Named.Head)
 }
 
 // Remove takes somebody who waits out of the line: State.Waiters has the ids. Its acquisition fails with a *session.RevokedError that Is
 // ErrRemoved. ErrNotWaiting says that nobody with that id waits; it may hold the lock by now.
 func Remove(ctx context.Context, client *clientv3.Client, name, id, reason string, opts ...ClientOption) error {
-	return calls.Remove(ctx, client, kind, name, id, reason, opts, waiting)
+	return calls.Remove(ctx, client, kind, name, id, reason, opts, line.Named.Behind)
 }
-
-func holding(n line.Named) line.State { return n.State[:min(1, len(n.State))] }
-
-func waiting(n line.Named) line.State { return n.State[min(1, len(n.State)):] }

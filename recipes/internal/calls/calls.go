@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/keep"
 	"github.com/stile-dev/stile/recipes/internal/keys"
 	"github.com/stile-dev/stile/recipes/internal/line"
@@ -127,6 +128,27 @@ func (c *Call) Of(name string) *Call {
 	return &Call{Keeper: c.Keeper, Name: name, Prefix: keys.Prefix(c.Keeper.Root(), c.kind, name), kind: c.kind}
 }
 
+// All is the same call for each of names, none of which ctx may say is held already.
+func (c *Call) All(ctx context.Context, names []string) ([]*Call, error) {
+	all := make([]*Call, len(names))
+	for i, name := range names {
+		all[i] = c.Of(name)
+		if c.Keeper.Holding(ctx, all[i].Prefix) {
+			return nil, fmt.Errorf("%s: %w", all[i].What(), ErrWouldDeadlock)
+		}
+	}
+	return all, nil
+}
+
+// Claims are those to what calls have got: keys, of each call one.
+func Claims(calls []*Call, keys []keep.Key) []fencing.Claim {
+	claims := make([]fencing.Claim, len(calls))
+	for i, key := range keys {
+		claims[i] = fencing.Claim{Resource: calls[i].Resource(), Token: fencing.FromRevision(key.Rev), Key: key.Name}
+	}
+	return claims
+}
+
 // ErrWouldDeadlock says that a context comes from a hold on what is to be acquired.
 var ErrWouldDeadlock = errors.New("the context holds this already, waiting would be for oneself")
 
@@ -163,7 +185,9 @@ func Trying(take func(c *Call) Take, held func(n line.Named) error) Get {
 // look reads who has it. If that can't be told it is whoever was the last in line, a moment ago.
 func (c *Call) look(ctx context.Context, err error) line.Named {
 	n := line.Named{Name: c.Name}
-	if e, ok := errors.AsType[*line.HeldError](err); ok && e.Placed {
+	if e, ok := errors.AsType[*line.HeldError](err); ok && e.Kept {
+		n.Kept = line.State{{Details: e.Last}}
+	} else if ok && e.Placed {
 		n.Holders = line.State{{Details: e.Last}}
 	} else if ok && !e.Last.At.IsZero() {
 		n.State = line.State{{Details: e.Last}}
@@ -171,7 +195,7 @@ func (c *Call) look(ctx context.Context, err error) line.Named {
 	bound, cancel := c.Keeper.Bound(ctx, nil)
 	defer cancel()
 	if kv, err := c.Keeper.KV(); err == nil {
-		if now, err := line.ReadNamed(bound, kv, c.Prefix, c.Name); err == nil && len(now.State)+len(now.Holders)+len(now.Records) > 0 {
+		if now, err := line.ReadNamed(bound, kv, c.Prefix, c.Name); err == nil && len(now.State)+len(now.Holders)+len(now.Records)+len(now.Kept) > 0 {
 			n = now
 		}
 	}

@@ -37,6 +37,7 @@ type Keeper struct {
 
 	tasks  tasks
 	reread rereader
+	polls  poller
 	stream stream
 	notes  notes
 
@@ -75,7 +76,7 @@ func newKeeper(c Clock, cfg Config) *Keeper {
 	base := retry.WithRand(context.Background(), cfg.Rand)
 	k.open, k.closeOpen = context.WithCancelCause(base)
 	k.alive, k.kill = context.WithCancel(base)
-	k.reread.keeper = k
+	k.reread.keeper, k.polls.keeper = k, k
 	return k
 }
 

@@ -21,6 +21,8 @@ type Lease struct {
 	cancel context.CancelCauseFunc
 	nudge  chan struct{} // renew now
 
+	granting chan struct{} // is full while somebody asks for an Outliving
+
 	mu        sync.Mutex
 	ttl       time.Duration
 	sent      stamp         // of the renewal that trust counts from
@@ -30,11 +32,12 @@ type Lease struct {
 	holds     map[*Hold]struct{}
 	numbers   map[string]map[int]struct{} // taken, by scope
 	work      busy                        // joined work: the lease is revoked after it
-	held      busy                        // holds that are not released: it is revoked a margin after the loss, or after them
+	outlive   []*Outliving
+	held      busy // holds that are not released: it is revoked a margin after the loss, or after them
 }
 
 func newLease(k *Keeper, id clientv3.LeaseID, ttl time.Duration, sent stamp) *Lease {
-	l := &Lease{keeper: k, id: id, nudge: make(chan struct{}, 1), ttl: ttl, sent: sent, holds: make(map[*Hold]struct{})}
+	l := &Lease{keeper: k, id: id, nudge: make(chan struct{}, 1), granting: make(chan struct{}, 1), ttl: ttl, sent: sent, holds: make(map[*Hold]struct{})}
 	l.ctx, l.cancel = context.WithCancelCause(k.alive)
 	l.until = sent.boot + ttl - k.cfg.Margin
 	return l

@@ -75,14 +75,15 @@ func (l *Lease) renewOnce(ctx context.Context) error {
 	if err != nil {
 		return l.failed(err)
 	}
+	if err := l.renewOutliving(ctx); err != nil { // first, so that l never outlives them
+		return l.failed(err)
+	}
 	sent := now(l.keeper.clock)
 	if why := l.outlived(sent); why != nil {
 		l.lose(why)
 		return nil
 	}
-	// Without WithRequireLeader: a member without a leader would refuse at once, and KeepAliveOnce ask again without a pause.
-	limit := min(requestTimeout, l.granted()/(2*renewals))
-	attempt, cancel := context.WithTimeoutCause(ctx, limit, retry.NoAnswer(limit))
+	attempt, cancel := l.attempt(ctx)
 	defer cancel()
 	resp, err := leases.KeepAliveOnce(attempt, l.id)
 	if err == nil {
@@ -95,6 +96,13 @@ func (l *Lease) renewOnce(ctx context.Context) error {
 		return nil
 	}
 	return l.confirm(ctx, sent)
+}
+
+// attempt bounds what is one attempt to renew. It is without WithRequireLeader: a member without a leader would refuse at once, and
+// KeepAliveOnce ask again without a pause.
+func (l *Lease) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := min(requestTimeout, l.granted()/(2*renewals))
+	return context.WithTimeoutCause(ctx, limit, retry.NoAnswer(limit))
 }
 
 // failed remembers why a renewal failed, for whoever is to learn why the lease was lost.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
@@ -43,9 +44,16 @@ func (l *Lease) released() <-chan struct{} {
 	return l.held.wait()
 }
 
-// revoke has etcd end the lease and delete all its keys. It tries until ctx ends.
+// revoke has etcd end the lease and delete all its keys, and then end what was to outlive it and isn't needed. It tries until ctx ends.
 func (l *Lease) revoke(ctx context.Context) error {
-	k := l.keeper
+	if err := l.keeper.revoke(ctx, l.id); err != nil {
+		return err
+	}
+	l.keeper.drop(l)
+	return l.revokeOutliving(ctx)
+}
+
+func (k *Keeper) revoke(ctx context.Context, id clientv3.LeaseID) error {
 	err := retry.Until(ctx, func(ctx context.Context) error {
 		leases, err := k.leaser()
 		if err != nil {
@@ -53,15 +61,14 @@ func (l *Lease) revoke(ctx context.Context) error {
 		}
 		ctx, cancel := k.request(ctx)
 		defer cancel()
-		if _, err = leases.Revoke(ctx, l.id); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		if _, err = leases.Revoke(ctx, id); errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return nil
 		}
 		return retry.Answer(ctx, err)
 	})
 	if err != nil {
-		return fmt.Errorf("revoke lease %x: %w", int64(l.id), err)
+		return fmt.Errorf("revoke lease %x: %w", int64(id), err)
 	}
-	k.drop(l)
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
-// MostLines is how many lines one Txn joins: each takes two of its 128 operations.
+// MostLines is how many lines one Txn joins. etcd allows 128 operations, and so many on the next level that the two have no more.
 const MostLines = 64
 
 // A Set is one entry in each of several lines. They were made by one Txn, so that they have one revision: whoever waits for another in
@@ -33,7 +33,7 @@ func JoinAll(ctx context.Context, lease *keep.Lease, d Details, lines []*Line) (
 			if i == 0 {
 				s.entries[0] = e
 			}
-			ifs, then = append(ifs, absent(s.entries[i].key())), append(then, s.entries[i].joining()...)
+			ifs, then = append(ifs, absent(s.entries[i].key())), append(then, clientv3.OpTxn(nil, s.entries[i].joining(), nil))
 		}
 		// An id is void for the whole if it is void in the first line.
 		resp, err := lines[0].keeper.Txn(ctx, append(ifs, absent(lines[0].voided(e.id))), then, nil)
@@ -41,7 +41,7 @@ func JoinAll(ctx context.Context, lease *keep.Lease, d Details, lines []*Line) (
 			return false, err
 		}
 		for i, e := range s.entries {
-			e.joined(resp.Header.Revision, resp.Responses[2*i+1].GetResponsePut().PrevKv)
+			e.joinedBy(&clientv3.TxnResponse{Header: resp.Header, Responses: resp.Responses[i].GetResponseTxn().Responses})
 		}
 		return true, nil
 	})

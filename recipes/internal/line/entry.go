@@ -34,6 +34,7 @@ const (
 type mark struct {
 	State  string    `json:"state"`
 	At     time.Time `json:"at"`               // passed: when, by the wall clock of who passed on
+	Kept   bool      `json:"kept,omitempty"`   // passed: the lock is kept, as d/ says
 	Behind string    `json:"behind,omitempty"` // gone: the id of the predecessor, if it was known; granted: likewise, of one that was not the first
 	Places []string  `json:"places,omitempty"` // granted, or passed by somebody else: the names of its places
 	With   bool      `json:"with,omitempty"`   // granted: whoever stands behind was let in as well, by the same Txn

@@ -56,8 +56,37 @@ func Name(prefix, name string, kvs []*mvccpb.KeyValue) (n Named, tail *mvccpb.Ke
 	n.Holders, n.Records = occupied(prefix, kvs)
 	n.Beside = besides(prefix, kvs)
 	n.revocations(kvs)
+	n.kept(kvs)
 	return n, tail
 }
+
+// kept finds out whether a lock is kept after a former holder. What the holder has written for that itself doesn't count.
+func (n *Named) kept(kvs []*mvccpb.KeyValue) {
+	for _, kv := range kvs {
+		if !strings.HasPrefix(string(kv.Key), n.prefix+kept) {
+			continue
+		}
+		v := readPlace(kv)
+		if len(n.Kept) > 0 || len(n.State) > 0 && n.State[0].ID == v.ID {
+			continue
+		}
+		n.Kept, n.keptBy = State{{Details: v.Details, ID: v.ID, Rev: kv.ModRevision, Lease: clientv3.LeaseID(kv.Lease)}}, markKey(kv)
+		if len(n.State) > 0 {
+			n.State[0].Since = time.Time{}
+		}
+	}
+}
+
+// Head is who holds a lock: the first in its line, unless that has to wait until the lock isn't kept any more.
+func (n Named) Head() State {
+	if len(n.Kept) > 0 {
+		return nil
+	}
+	return n.State[:min(1, len(n.State))]
+}
+
+// Behind are those who wait for a lock, in order.
+func (n Named) Behind() State { return n.State[len(n.Head()):] }
 
 // Parse makes the state of the line under prefix of its keys.
 func Parse(prefix string, kvs []*mvccpb.KeyValue) (s State, tail *mvccpb.KeyValue) {
@@ -126,13 +155,15 @@ type Named struct {
 	Holders State
 	Records map[string]string // what else stands beside the places, by name: the recipe's own
 	Beside  map[string]string // what stands beside a place itself, by the place's name with '!' and more
+	Kept    State             // the former holder after whom a lock is kept, if it is
 	Revoked []keep.Revocation // lately, the last one first
 
 	prefix string
+	keptBy keep.Key
 	noted  int64 // the revision of the record that Revoked was read from
 }
 
-// ReadAll reads all lines of one kind in which somebody stands or has a place, or of which there is a record, by name. Tails left behind by crashes are swept.
+// ReadAll reads all lines of one kind in which somebody stands or has a place, or of which there is a record, or that are kept, by name. Tails left behind by crashes are swept.
 func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, error) {
 	resp, err := kv.Get(ctx, keys.Kind(root, kind), clientv3.WithPrefix())
 	if err != nil {
@@ -148,7 +179,7 @@ func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, e
 			if len(named.State) == 0 && tail != nil {
 				dead = append(dead, DeadTail{prefix, tail.ModRevision})
 			}
-			if len(named.State) > 0 || len(named.Holders) > 0 || len(named.Records) > 0 {
+			if len(named.State) > 0 || len(named.Holders) > 0 || len(named.Records) > 0 || len(named.Kept) > 0 {
 				lines = append(lines, named)
 			}
 		}

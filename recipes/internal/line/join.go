@@ -19,6 +19,7 @@ type Line struct {
 	keeper *keep.Keeper
 	prefix string
 	placed bool
+	terms  Terms // of those who acquire a lock by it
 
 	// For one acquisition in a line with places (Leaving):
 	left  func() // nil: nobody asks
@@ -48,16 +49,28 @@ func (ln *Line) Join(ctx context.Context, lease *keep.Lease, d Details) (*Entry,
 		if err != nil || !resp.Succeeded {
 			return false, err
 		}
-		e.joined(resp.Header.Revision, resp.Responses[1].GetResponsePut().PrevKv)
+		e.joinedBy(resp)
 		return true, nil
 	})
 }
 
-// joining puts the entry at the end of the line.
+// joining puts the entry at the end of the line. Of a lock it reads whether that is kept, in case nobody is in line.
 func (e *Entry) joining() []clientv3.Op {
-	return []clientv3.Op{
+	ops := []clientv3.Op{
 		clientv3.OpPut(e.key(), encode(e.details), clientv3.WithLease(e.lease.ID())),
 		clientv3.OpPut(e.line.tail(), e.id, clientv3.WithPrevKV()),
+	}
+	if e.line.placed {
+		return ops
+	}
+	return append(ops, clientv3.OpGet(e.line.prefix+kept, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(1)))
+}
+
+// joinedBy takes the answer to joining.
+func (e *Entry) joinedBy(resp *clientv3.TxnResponse) {
+	e.joined(resp.Header.Revision, resp.Responses[1].GetResponsePut().PrevKv)
+	if !e.line.placed && one(resp, 2) != nil && e.head {
+		e.head, e.front = false, true
 	}
 }
 
@@ -193,17 +206,27 @@ func (ln *Line) Head(ctx context.Context, lease *keep.Lease, d Details) (*Entry,
 	if err != nil {
 		return nil, err
 	}
-	if err := e.Wait(ctx); err != nil {
-		e.Abandon()
-		return nil, err
+	for {
+		err := e.Wait(ctx)
+		if err == nil {
+			err = e.arm(ctx)
+		}
+		switch {
+		case errors.Is(err, errKept):
+			continue
+		case err != nil:
+			e.Abandon()
+			return nil, err
+		}
+		return e, nil
 	}
-	return e, nil
 }
 
 // HeldError tells who is in front, as far as one look at the end of the line can.
 type HeldError struct {
 	Last   Details // of the last in line, who may be waiting
 	Placed bool    // it is of one who has a place
+	Kept   bool    // it is of a former holder, after whom the lock is kept
 }
 
 func (*HeldError) Error() string { return ErrHeld.Error() }
@@ -213,6 +236,21 @@ func (*HeldError) Is(target error) bool { return target == ErrHeld }
 
 // TryJoin stands in line only if that is at the head; otherwise the error Is ErrHeld. With nobody in line it takes one Txn.
 func (ln *Line) TryJoin(ctx context.Context, lease *keep.Lease, d Details) (*Entry, error) {
+	e, err := ln.tryJoin(ctx, lease, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.arm(ctx); err != nil {
+		e.Abandon()
+		if errors.Is(err, errKept) {
+			return nil, &HeldError{Kept: true}
+		}
+		return nil, err
+	}
+	return e, nil
+}
+
+func (ln *Line) tryJoin(ctx context.Context, lease *keep.Lease, d Details) (*Entry, error) {
 	e, last, err := ln.joinEmpty(ctx, lease, d)
 	if e != nil || err != nil {
 		return e, err
@@ -230,10 +268,14 @@ func (ln *Line) TryJoin(ctx context.Context, lease *keep.Lease, d Details) (*Ent
 	return e.headOrGiveUp(ctx)
 }
 
-// joinEmpty joins if there is no tail. Otherwise it returns the id that tail names.
+// errInLine says that there is a tail.
+var errInLine = errors.New("somebody is in line, or was")
+
+// joinEmpty joins if there is no tail, and the lock isn't kept. Otherwise it returns the id that tail names.
 func (ln *Line) joinEmpty(ctx context.Context, lease *keep.Lease, d Details) (entry *Entry, last string, err error) {
 	entry, err = ln.join(ctx, lease, d, func(ctx context.Context, e *Entry) (bool, error) {
-		resp, err := ln.keeper.Txn(ctx, append(ln.unused(e.id), absent(ln.tail())), e.joining(), []clientv3.Op{clientv3.OpGet(ln.tail()), clientv3.OpGet(ln.entry(e.id))})
+		ifs := append(ln.unused(e.id), absent(ln.tail()), ln.unkept())
+		resp, err := ln.keeper.Txn(ctx, ifs, e.joining(), []clientv3.Op{clientv3.OpGet(ln.tail()), clientv3.OpGet(ln.entry(e.id)), ln.getKept()})
 		if err != nil {
 			return false, err
 		}
@@ -241,14 +283,17 @@ func (ln *Line) joinEmpty(ctx context.Context, lease *keep.Lease, d Details) (en
 			e.joined(resp.Header.Revision, nil)
 			return true, nil
 		}
-		own, tail := resp.Responses[1].GetResponseRange().Kvs, resp.Responses[0].GetResponseRange().Kvs
-		if len(own) > 0 || len(tail) == 0 {
-			return false, nil // an earlier copy of this very request has been there
+		tail, own, by := one(resp, 0), one(resp, 1), one(resp, 2)
+		switch {
+		case own == nil && tail != nil:
+			last = string(tail.Value)
+			return false, retry.Settled(errInLine)
+		case own == nil && by != nil:
+			return false, retry.Settled(&HeldError{Last: readDetails(by), Kept: true})
 		}
-		last = string(tail[0].Value)
-		return false, retry.Settled(ErrHeld)
+		return false, nil // an earlier copy of this very request has been there
 	})
-	if errors.Is(err, ErrHeld) {
+	if errors.Is(err, errInLine) {
 		return nil, last, nil
 	}
 	return entry, "", err
@@ -260,6 +305,9 @@ func (e *Entry) headOrGiveUp(ctx context.Context) (*Entry, error) {
 	var inFront *mvccpb.KeyValue
 	err := retry.Until(ctx, func(ctx context.Context) (err error) {
 		inFront, err = e.settle(ctx)
+		if err == nil && e.front {
+			inFront, err = e.lookKept(ctx)
+		}
 		return err
 	})
 	if err == nil && inFront == nil || errors.Is(err, errGranted) {
@@ -269,5 +317,5 @@ func (e *Entry) headOrGiveUp(ctx context.Context) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, &HeldError{Last: readDetails(inFront)}
+	return nil, &HeldError{Last: readDetails(inFront), Kept: e.front}
 }

@@ -18,15 +18,21 @@ func (e *Entry) Pass(ctx context.Context) error {
 	e.closeOwn()
 	pass, bare := e.passing()
 	_, err := e.leave(ctx, pass, bare)
+	switch {
+	case err == nil:
+		e.disarmed()
+	case errors.Is(err, keep.ErrNotThere):
+		e.taken()
+	}
 	return err
 }
 
 // passing passes the head on; bare does so without a Put.
 func (e *Entry) passing() (pass, bare clientv3.Op) {
-	del := []clientv3.Op{keep.Delete(e.key())}
-	behind := []clientv3.Op{clientv3.OpPut(e.key(), encode(mark{State: passed, At: time.Now()}), clientv3.WithLease(e.lease.ID()))}
+	del := append([]clientv3.Op{keep.Delete(e.key())}, e.unkeep()...)
+	behind := []clientv3.Op{clientv3.OpPut(e.key(), encode(mark{State: passed, At: time.Now(), Kept: e.keepsOn()}), clientv3.WithLease(e.lease.ID()))}
 	if !e.line.placed {
-		behind = append(behind, keep.DeleteBeside(e.key()))
+		behind = append(append(behind, keep.DeleteBeside(e.key())), e.unkeep()...)
 	}
 	if e.after != "" {
 		// Ended and never written again but to be deleted, so its name is enough.

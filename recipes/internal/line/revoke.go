@@ -61,8 +61,11 @@ func (n *Named) Remove(ctx context.Context, kv clientv3.KV, s Standing, r keep.R
 	l := &Lineup{Waiting: n.State, prefix: n.prefix}
 	i := slices.IndexFunc(n.State, func(o Standing) bool { return o.ID == s.ID })
 	ifs := []clientv3.Cmp{l.stands(i)}
-	if i > 0 {
+	switch {
+	case i > 0:
 		ifs = append(ifs, l.stands(i-1)) // so it is not at the head
+	case len(n.Kept) > 0:
+		ifs = append(ifs, n.keptBy.Is())
 	}
 	out := encode(removal{mark{State: removed, At: r.At}, r.By, r.Reason})
 	return n.commit(ctx, kv, r, ifs, clientv3.OpPut(n.prefix+"e/"+s.ID, out, clientv3.WithLease(s.Lease)))

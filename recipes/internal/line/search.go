@@ -72,8 +72,13 @@ func (e *Entry) scan(ctx context.Context) error {
 	return nil
 }
 
-// first is the head, if the own entry stands as it was written.
+// first is the head, if the own entry stands as it was written, and the lock isn't kept: nobody alive is in front.
 func (e *Entry) first(ctx context.Context) error {
+	if !e.line.placed {
+		e.front = true
+		_, err := e.lookKept(ctx)
+		return err
+	}
 	kv, err := e.line.keeper.GetOne(ctx, e.line.entry(e.id))
 	if err != nil {
 		return err

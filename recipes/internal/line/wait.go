@@ -23,13 +23,20 @@ type Entry struct {
 	rev     int64 // of the join; for the lock, whose head is the holder, the token
 
 	head   bool
-	pred   string      // whom it stands behind; "" if that has to be searched
+	front  bool        // nobody alive is in front, but the lock may be kept after a former holder
+	pred   string      // whom it stands behind; "" if that has to be searched, or nobody is in front
 	after  string      // the passed mark of whom it got the head from
 	dead   []keep.Key  // marks that it moved past, except after
 	own    *keep.Watch // on its own entry, or nil
 	beside bool        // something was put beside the own entry: its watch has been read
 	asked  bool        // a request to leave was sent and not answered
 	all    *Set        // that it is the first of, if it stands in several lines at once
+
+	armed  *arming // what it has written so that the lock is kept after it, or may have
+	held   bool    // it has held the lock, and gives it back
+	census *keep.Poll
+	told   bool // how many were ahead
+	ahead  int
 
 	// For a line with places:
 	granted   []keep.Key // the places that it has
@@ -74,6 +81,7 @@ func (e *Entry) Wait(ctx context.Context) error {
 		return nil
 	}
 	defer e.bury()
+	defer e.count()()
 	known := e.pred != "" // the predecessor was alive a moment ago
 	for !e.head && e.granted == nil {
 		err := retry.Until(ctx, func(ctx context.Context) error { // each time with short pauses again
@@ -83,7 +91,11 @@ func (e *Entry) Wait(ctx context.Context) error {
 				}
 			}
 			known = false
-			err := e.behind(ctx)
+			wait := e.behind
+			if e.front {
+				wait = e.free
+			}
+			err := wait(ctx)
 			if errors.Is(err, errLookAgain) { // not all waiters of a session at one time
 				return retry.Sleep(ctx, retry.Jitter(ctx, lookAgainWithin))
 			}
@@ -96,10 +108,10 @@ func (e *Entry) Wait(ctx context.Context) error {
 	return nil
 }
 
-// settle moves past those who have left, until a live one is in front, which it returns, or the head is reached. At the head it
+// settle moves past those who have left, until a live one is in front, which it returns, or nobody is. At the head it
 // asks nothing.
 func (e *Entry) settle(ctx context.Context) (inFront *mvccpb.KeyValue, err error) {
-	for !e.head {
+	for !e.head && !e.front {
 		if e.pred == "" {
 			if err := e.search(ctx); err != nil {
 				return nil, err
@@ -127,7 +139,7 @@ func (e *Entry) past(kv *mvccpb.KeyValue) {
 	}
 	m := readMark(kv)
 	if m.State == passed {
-		e.head, e.after = true, left
+		e.head, e.front, e.after = !m.Kept, m.Kept, left
 		return
 	}
 	e.toBury(markKey(kv))
@@ -184,6 +196,8 @@ func (e *Entry) behind(ctx context.Context) error {
 			if err := e.heardOwn(ctx, resp, ok); err != nil {
 				return err
 			}
+		case revs := <-e.counted():
+			e.tell(revs)
 		case states := <-again.C:
 			if left, err := e.look(ctx, states[0], states[1]); left || err != nil {
 				return err
