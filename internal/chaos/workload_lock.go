@@ -143,7 +143,9 @@ func (w *Worker) released(ctx context.Context, op *history.Op, err error) {
 }
 
 func (locks) do(ctx context.Context, w *Worker, s *session.Session, name string) {
-	w.do(ctx, s, name, lock.Do)
+	w.do(ctx, s, name, func(ctx context.Context, s *session.Session, name string, work func(context.Context) error) error {
+		return lock.Do(ctx, s, name, work)
+	})
 }
 
 // do is an acquisition, work and a release in one call, which the record takes apart again.

@@ -64,11 +64,8 @@ func tryAcquire(opts []Option) calls.Get {
 	return calls.TryingOn(opts, take((*line.Line).TryJoin), heldBy)
 }
 
-// getHead is how an entry gets to the head of the line: by waiting for it, or by finding it free.
-type getHead func(ln *line.Line, ctx context.Context, lease *keep.Lease, d line.Details) (*line.Entry, error)
-
-// take makes the head the holder.
-func take(get getHead) calls.TakeOn {
+// take makes the head the holder. To get to the head is to wait for it, or to find it free.
+func take(get func(ln *line.Line, ctx context.Context, lease *keep.Lease, d line.Details) (*line.Entry, error)) calls.TakeOn {
 	return func(c *calls.Call, t calls.Terms) calls.Take {
 		ln := line.New(c.Keeper, c.Prefix).On(t.Terms)
 		return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
