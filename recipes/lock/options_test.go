@@ -173,3 +173,32 @@ func TestAShortestHoldThatIsOverKeepsNothing(t *testing.T) {
 	release(t, held)
 	release(t, receive(t, got))
 }
+
+// TestPosition: who waits is told who is in front, and nothing after it has the lock.
+func TestPosition(t *testing.T) {
+	c := recipestest.Client(t)
+	s := open(t, c)
+	held := acquire(t, s, "x")
+	next := acquires(t, open(t, c))
+	waiters(t, c, "x", 1)
+	told := make(chan int, 10)
+	got := make(chan *lock.Held, 1)
+	go func() {
+		last, err := lock.Acquire(t.Context(), s, "x", lock.Position(func(ahead int) { told <- ahead }))
+		if err != nil {
+			t.Error(err)
+		}
+		close(told) // panics if it is called later
+		got <- last
+	}()
+	if ahead := <-told; ahead != 2 {
+		t.Errorf("%d in front, want the holder and one who waits", ahead)
+	}
+	release(t, held)
+	held = receive(t, next)
+	if ahead := <-told; ahead != 1 {
+		t.Errorf("%d in front, want the holder", ahead)
+	}
+	release(t, held)
+	release(t, receive(t, got))
+}

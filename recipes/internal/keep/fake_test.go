@@ -64,6 +64,7 @@ type fakeLeases struct {
 	calls   []call
 	last    clientv3.LeaseID
 	ttl     int64
+	asks    int64 // the TTL that was asked for last
 	term    uint64
 }
 
@@ -103,7 +104,7 @@ func (f *fakeLeases) Grant(ctx context.Context, ttl int64) (*clientv3.LeaseGrant
 	f.mu.Lock()
 	f.last++
 	id := f.last
-	if f.ttl == 0 {
+	if f.asks = ttl; f.ttl == 0 {
 		f.ttl = ttl
 	}
 	f.mu.Unlock()
