@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stile-dev/stile/recipes/internal/answers"
 	"github.com/stile-dev/stile/recipes/lock"
@@ -36,7 +37,18 @@ func (s *subject) acquire(get func(context.Context, *session.Session, string, ..
 }
 
 func lostAnswersOfAcquire() map[string]func(*answers.Case) {
+	delayed := func(ctx context.Context, s *session.Session, name string, _ ...lock.Option) (*lock.Held, error) {
+		return lock.Acquire(ctx, s, name, lock.Delay(time.Hour)) // a key that is left would stay
+	}
 	return map[string]func(*answers.Case){
+		"free, with a delay": withSessions(func(s *subject) { s.acquire(delayed, func() {}) }),
+		"held, with a delay": withSessions(func(s *subject) {
+			first := s.gets(s.rival)
+			s.acquire(delayed, func() {
+				s.sends(2)
+				s.release(first)
+			})
+		}),
 		"free": withSessions(func(s *subject) {
 			s.acquire(lock.Acquire, func() {})
 		}),
