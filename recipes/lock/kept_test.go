@@ -54,6 +54,17 @@ type inheritance struct {
 	client *clientv3.Client
 	held   *lock.Held
 	last   *session.Session // who gets it in the end
+
+	other    *clientv3.Client // for one whose requests are counted
+	requests *recipestest.Requests
+}
+
+// front waits until the one on the other client, who stands right behind the holder, has seen that the lock is kept, and waits for the end of that.
+func (i *inheritance) front() {
+	i.Helper()
+	eventually(i.T, "it joins, looks at the holder, asks history, looks whether the lock is kept, and again once that is watched", func() bool {
+		return i.requests.Watches.Load() == 3 && i.requests.Txns.Load() == 4
+	})
 }
 
 func (i *inheritance) one(ctx context.Context, s *session.Session) <-chan *lock.Held {
@@ -109,12 +120,13 @@ func TestADelayOutlivesACrash(t *testing.T) {
 		},
 		"the successor gives up": func(i *inheritance) <-chan *lock.Held {
 			ctx, cancel := context.WithCancel(i.Context())
-			next := i.one(ctx, open(i.T, i.client))
+			next := i.one(ctx, open(i.T, i.other))
 			waiters(i.T, i.client, "x", 1)
 			got := i.one(i.Context(), i.last)
 			waiters(i.T, i.client, "x", 2)
 			i.crash()
 			i.kept(2)
+			i.front()
 			cancel()
 			if held := <-next; held != nil {
 				i.Error("it gave up, and has the lock")
@@ -124,10 +136,11 @@ func TestADelayOutlivesACrash(t *testing.T) {
 		},
 		"the successor gives up, and then one comes": func(i *inheritance) <-chan *lock.Held {
 			ctx, cancel := context.WithCancel(i.Context())
-			next := i.one(ctx, open(i.T, i.client))
+			next := i.one(ctx, open(i.T, i.other))
 			waiters(i.T, i.client, "x", 1)
 			i.crash()
 			i.kept(1)
+			i.front()
 			cancel()
 			<-next
 			i.kept(0)
@@ -162,13 +175,13 @@ func TestADelayOutlivesACrash(t *testing.T) {
 			return got
 		},
 	}, func(t *testing.T, play func(i *inheritance) <-chan *lock.Held) {
-		c := recipestest.Client(t)
+		c, other := pair(t)
 		s := open(t, c, session.TTL(30*time.Second))
 		held, err := lock.Acquire(t.Context(), s, "x", lock.Delay(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := &inheritance{t, c, held, open(t, c)}
+		i := &inheritance{t, c, held, open(t, c), other, recipestest.Count(other)}
 		got := play(i)
 		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)
@@ -303,7 +316,7 @@ func TestALockThatIsTakenIsKept(t *testing.T) {
 			}
 			<-held.Context().Done()
 			_ = held.Release(t.Context())
-			(&inheritance{t, c, held, last}).kept(1)
+			(&inheritance{T: t, client: c, held: held}).kept(1)
 			if closed { // then etcd ends it
 				if err := s.Close(t.Context()); err != nil {
 					t.Error(err)

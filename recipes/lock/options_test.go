@@ -145,7 +145,7 @@ func TestALockIsKeptForTheShortestHold(t *testing.T) {
 		if err := c.give(t, s, held); err != nil {
 			t.Fatal(err)
 		}
-		(&inheritance{t, client, held, last}).kept(n)
+		(&inheritance{T: t, client: client, held: held}).kept(n)
 		if keys := keeping(t, client); !slices.Equal(keys, []string{keptMin}) {
 			t.Errorf("%q after it, want that of the shortest hold", keys)
 		}
