@@ -204,3 +204,104 @@ func ExampleRemove() {
 	// Output:
 	// lock "deploy": remove: "0f4b0f6e-6c1e-4a57-9a2e-8a1d0a0d7a10": does not wait
 }
+
+func ExampleMaxHold() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	err = lock.Do(ctx, s, "reports/weekly", func(ctx context.Context) error {
+		<-ctx.Done() // this takes too long
+		return nil
+	}, lock.MaxHold(10*time.Millisecond))
+	fmt.Println(errors.Is(err, session.ErrMaxHold))
+	// Output: true
+}
+
+func ExamplePosition() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	first, err := lock.Acquire(ctx, s, "printer")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	second, err := lock.Acquire(ctx, s, "printer", lock.Position(func(ahead int) {
+		fmt.Println(ahead, "in front")
+		go first.Release(ctx)
+	}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(second.Release(ctx))
+	// Output:
+	// 1 in front
+	// <nil>
+}
+
+func ExampleDelay() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	// The robot takes commands from whoever sends them, and may be late by half a minute.
+	held, err := lock.Acquire(ctx, s, "robot", lock.Delay(30*time.Second))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(lock.Force(ctx, c, "robot", "it does not answer", lock.By("ops")))
+	state, err := lock.Inspect(ctx, c, "robot")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("nobody holds it:", state.Holder == nil, "and nobody can yet:", state.Kept != nil)
+	fmt.Println(errors.Is(held.Release(ctx), session.ErrLost))
+	// Output:
+	// <nil>
+	// nobody holds it: true and nobody can yet: true
+	// true
+}
+
+func ExampleMinHold() {
+	ctx := context.Background()
+	c, done := client()
+	defer done()
+	s, err := session.Open(ctx, c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close(ctx)
+
+	nightly := func(context.Context) error { fmt.Println("runs"); return nil }
+	fmt.Println(lock.TryDo(ctx, s, "reports/nightly", nightly, lock.MinHold(10*time.Minute)))
+	// Another machine, whose clock is a minute late:
+	fmt.Println(errors.Is(lock.TryDo(ctx, s, "reports/nightly", nightly, lock.MinHold(10*time.Minute)), lock.ErrHeld))
+	// Output:
+	// runs
+	// <nil>
+	// true
+}

@@ -10,6 +10,8 @@
 //	e/<id>  an entry, on its session's lease: who it is, or how it ended
 //	x/<id>  says that id is void, on the lease of the session that made it so
 //
+//	d/delay, d/min  the lock is kept after its holder, which they name: once it is lost, or in any case; on leases of their own
+//
 // An id is a random UUID and is sent once.
 //
 // # Invariants
@@ -20,6 +22,9 @@
 //   - Entries stand in the order of their create revisions, which is the order in which tail named them.
 //   - The head is the live entry with the smallest create revision. Nobody overtakes.
 //   - Tail is removed only by the entry it names, which must be at the head, or when there is no entry at all.
+//
+//   - Whoever is at the head of a lock's line becomes its holder only at a revision at which there is no key below d/. Only the holder writes
+//     there, while its entry is live; so what stands there is its own, or a former holder's.
 //
 // # The states of an entry, as etcd has them
 //
@@ -55,7 +60,13 @@
 //	            names a passed one head
 //	            otherwise          go on (a pointer is not followed here: it may lead back)
 //	          If that is compacted or long, one scan of keys alone: the youngest live entry older than the own, or none: head.
+//	front     Nobody alive is in front, but the lock may be kept: a watch on d/ from now on, a watch on the own entry, then one Txn that reads
+//	          both; again at each event. Nothing below d/: head. Whoever gives up here leaves as a waiter does, so that the next one looks too.
 //	head      The lock's holder; for other recipes the next one.
+//
+// Who comes to the front of a lock's line looks below d/: in the Txn that joins, if there is no tail; in the one that reads the own entry after a search. After a
+// passed mark nothing is asked unless that says that the lock is kept: who passes on has held the lock, and in the same Txn deletes
+// what it has written there (d/min stays; then the mark says so).
 //
 // # Leaving
 //
