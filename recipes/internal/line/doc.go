@@ -9,8 +9,7 @@
 //	tail    the id of the entry that joined last; on no lease
 //	e/<id>  an entry, on its session's lease: who it is, or how it ended
 //	x/<id>  says that id is void, on the lease of the session that made it so
-//
-//	d/delay, d/min  the lock is kept after its holder, which they name: once it is lost, or in any case; on leases of their own
+//	d/...   delay or min: a lock is kept after its holder, once that is lost, or in any case; on leases of their own
 //
 // An id is a random UUID and is sent once.
 //
@@ -19,8 +18,11 @@
 //   - A live entry is never rewritten: the first write to it ends it. So an entry is live ⇔ its mod revision is its create
 //     revision, and that revision is its token. Every guard compares the mod revision: an entry marked as passed keeps
 //     its create revision, and a guard on that one would accept the old holder's writes during the next one's hold.
+//
 //   - Entries stand in the order of their create revisions, which is the order in which tail named them.
+//
 //   - The head is the live entry with the smallest create revision. Nobody overtakes.
+//
 //   - Tail is removed only by the entry it names, which must be at the head, or when there is no entry at all.
 //
 //   - Whoever is at the head of a lock's line becomes its holder only at a revision at which there is no key below d/. Only the holder writes
