@@ -137,10 +137,10 @@ var All = []Mutant{
 			lineDir + "all.go",
 			"		resp, err := lines[0].keeper.Txn(ctx, append(ifs, absent(lines[0].voided(e.id))), then, nil)\n" +
 				"		if err != nil || !resp.Succeeded {\n			return false, err\n		}\n		for i, e := range s.entries {\n" +
-				"			e.joined(resp.Header.Revision, resp.Responses[2*i+1].GetResponsePut().PrevKv)\n",
-			"		for i, e := range s.entries {\n			resp, err := lines[0].keeper.Txn(ctx, ifs[i:i+1], then[2*i:2*i+2], nil)\n" +
+				"			e.joinedBy(&clientv3.TxnResponse{Header: resp.Header, Responses: resp.Responses[i].GetResponseTxn().Responses})\n",
+			"		for i, e := range s.entries {\n			resp, err := lines[0].keeper.Txn(ctx, ifs[i:i+1], then[i:i+1], nil)\n" +
 				"			if err != nil || !resp.Succeeded {\n				return false, err\n			}\n" +
-				"			e.joined(resp.Header.Revision, resp.Responses[1].GetResponsePut().PrevKv)\n",
+				"			e.joinedBy(&clientv3.TxnResponse{Header: resp.Header, Responses: resp.Responses[0].GetResponseTxn().Responses})\n",
 		},
 		{lineDir + "all.go", "		e.rev = s.entries[0].rev\n", "		_ = e\n"},
 	}},
