@@ -175,6 +175,7 @@ func TestADelayOutlivesACrash(t *testing.T) {
 			return got
 		},
 	}, func(t *testing.T, play func(i *inheritance) <-chan *lock.Held) {
+		t.Helper()
 		c, other := pair(t)
 		s := open(t, c, session.TTL(30*time.Second))
 		held, err := lock.Acquire(t.Context(), s, "x", lock.Delay(time.Hour))
@@ -241,10 +242,11 @@ func TestADelayEndsByItself(t *testing.T) {
 
 // TestWhoReleasesInOrderLeavesNoDelay: the next one has the lock at once, and neither key nor lease is left.
 func TestWhoReleasesInOrderLeavesNoDelay(t *testing.T) {
-	each(t, map[string]func(t *testing.T, s *session.Session, held *lock.Held) error{
-		"Release": func(t *testing.T, _ *session.Session, held *lock.Held) error { return held.Release(t.Context()) },
-		"Close":   func(t *testing.T, s *session.Session, _ *lock.Held) error { return s.Close(t.Context()) },
-	}, func(t *testing.T, give func(t *testing.T, s *session.Session, held *lock.Held) error) {
+	each(t, map[string]func(ctx context.Context, s *session.Session, held *lock.Held) error{
+		"Release": func(ctx context.Context, _ *session.Session, held *lock.Held) error { return held.Release(ctx) },
+		"Close":   func(ctx context.Context, s *session.Session, _ *lock.Held) error { return s.Close(ctx) },
+	}, func(t *testing.T, give func(ctx context.Context, s *session.Session, held *lock.Held) error) {
+		t.Helper()
 		for _, waits := range []bool{false, true} {
 			c := recipestest.Client(t)
 			s, r := open(t, c, session.TTL(300*time.Second)), recipestest.Count(c)
@@ -267,7 +269,7 @@ func TestWhoReleasesInOrderLeavesNoDelay(t *testing.T) {
 				got = acquires(t, open(t, c))
 				waiters(t, c, "x", 1)
 			}
-			if err := give(t, s, held); err != nil {
+			if err := give(t.Context(), s, held); err != nil {
 				t.Error(err)
 			}
 			if waits {

@@ -35,7 +35,7 @@ func (t *Terms) Keeping(d time.Duration) { t.set(&t.MinHold, d, "MinHold", longe
 // Telling has whoever waits told how many are in front.
 func (t *Terms) Telling(tell func(ahead int)) {
 	if t.Tell = tell; tell == nil {
-		t.bad = append(t.bad, errors.New("Position: the function is nil"))
+		t.bad = append(t.bad, fmt.Errorf("%s: the function is nil", "Position"))
 	}
 }
 
