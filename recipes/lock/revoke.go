@@ -21,11 +21,12 @@ func ID(id string) ClientOption {
 }
 
 // Revoke asks the holder to give the lock back within grace, and returns when it is asked. The holder hears of it (session.Hold.Revoking); at the end
-// of the grace its context ends with a *session.RevokedError, and the lock is given back. Who acquired several locks at once gives all of them back.
+// of the grace its context ends with a *session.RevokedError, and the lock is given back. Who holds several locks
+// by AcquireAll gives all of them back; one that still waits for some of them does not hear: Remove it where it waits.
 //
 // ErrNotHeld says that nobody holds it. What was asked, of whom, by whom and why stands beside the lock: State.Revoked. A holder that is
 // stopped does not hear: its lease ends when it has not been renewed for the TTL, or Force takes the lock from it. While etcd is away it fails after 5 s, or when
-// ctx ends; an error that Is session.ErrUnknownOutcome says that the holder may have been asked: asking again does no harm.
+// ctx ends; an error that Is session.ErrUnknownOutcome says that the holder may have been asked: asking again does no harm, if ID says whom.
 func Revoke(ctx context.Context, client *clientv3.Client, name, reason string, grace time.Duration, opts ...ClientOption) error {
 	return calls.Revoke(ctx, client, kind, name, reason, grace, opts, line.Named.Head)
 }

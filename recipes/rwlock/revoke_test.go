@@ -90,3 +90,23 @@ func TestAWaiterIsTakenOut(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAWishOutlivesADowngrade: who asked for the lock has not asked for one mode of it.
+func TestAWishOutlivesADowngrade(t *testing.T) {
+	c := recipestest.Client(t)
+	w := write(t, open(t, c), "x")
+	if err := rwlock.Revoke(t.Context(), c, "x", "why", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.Downgrade(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-r.Revoking()
+	if r.Revocation().Reason != "why" {
+		t.Errorf("Revocation = %+v", r.Revocation())
+	}
+	if err := r.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

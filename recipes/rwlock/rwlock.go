@@ -127,5 +127,6 @@ func (g *got) spec(m mode) keep.Spec {
 		Keys:   g.entry.Granted(),
 		Claims: []fencing.Claim{{Resource: g.call.Resource(), Token: fencing.FromRevision(place.Rev), Mode: m, Key: place.Name}},
 		Give:   g.entry.Release,
+		Wish:   g.entry.Wish(),
 	}
 }

@@ -34,7 +34,8 @@ func (h *Hold) Token() fencing.Token { return h.hold.Claims()[0].Token }
 // It removes nothing but its own: a hold that was lost before gives ErrLost, and whoever holds it now is not touched.
 //
 // It takes 1 transaction. When ctx has ended it goes on for at most the cleanup timeout; an error that Is ErrUnknownOutcome
-// leaves the rest to the session. Later calls wait for the first and return the same (unless their own time runs out first).
+// leaves the rest to the session. While work goes on under the hold (Do, Run) it only ends the context: the hold is given back when the work
+// has returned. Later calls wait for the first and return the same (unless their own time runs out first).
 func (h *Hold) Release(ctx context.Context) error { return h.hold.Release(ctx) }
 
 // Txn is a transaction of etcd's that commits only while this is held, decided by etcd at the instant of the commit:

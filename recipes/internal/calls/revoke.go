@@ -37,6 +37,7 @@ type order struct {
 	id         string // of whom it is for; "": all who hold it
 	wish       keep.Revocation
 	told       map[string]bool
+	all        map[string]bool // who had it at first: the order is not for those who came later
 }
 
 // Revoke asks those who hold a name to give it back within grace.
@@ -89,7 +90,7 @@ func newOrder[O Option](ctx context.Context, client *clientv3.Client, kind, name
 	if err != nil {
 		return nil, fmt.Errorf("%s %q: %w", kind, name, err)
 	}
-	return &order{kind, name, client.KV, p, r.ID, keep.Revocation{Reason: reason, By: r.By}, map[string]bool{}}, nil
+	return &order{kind, name, client.KV, p, r.ID, keep.Revocation{Reason: reason, By: r.By}, map[string]bool{}, nil}, nil
 }
 
 // operator is who runs this process, as far as that can be told.
@@ -146,8 +147,14 @@ func (o *order) about(s line.Standing) keep.Revocation {
 
 // each gives the order to those that it is for, once to each.
 func (o *order) each(holders line.State, give func(s line.Standing) error) error {
+	if o.all == nil {
+		o.all = map[string]bool{}
+		for _, s := range holders {
+			o.all[s.ID] = true
+		}
+	}
 	for _, s := range holders {
-		if o.told[s.ID] || o.id != "" && o.id != s.ID {
+		if o.told[s.ID] || o.id != "" && o.id != s.ID || !o.all[s.ID] {
 			continue
 		}
 		if err := give(s); err != nil {

@@ -23,10 +23,17 @@ func IsBeside(key string) bool {
 }
 
 // Delete deletes a key and those beside it.
-func Delete(key string) clientv3.Op { return clientv3.OpDelete(key, end(key)) }
+func Delete(key string, opts ...clientv3.OpOption) clientv3.Op {
+	return clientv3.OpDelete(key, append(opts, end(key))...)
+}
 
 // DeleteBeside deletes those beside a key.
 func DeleteBeside(key string) clientv3.Op { return clientv3.OpDelete(key+beside, end(key)) }
+
+// AnyBeside counts those beside a key.
+func AnyBeside(key string) clientv3.Op {
+	return clientv3.OpGet(key+beside, end(key), clientv3.WithCountOnly())
+}
 
 // WatchOwn opens a watch on a key and those beside it.
 func (k *Keeper) WatchOwn(ctx context.Context, key string) (*Watch, error) {

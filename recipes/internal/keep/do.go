@@ -18,7 +18,7 @@ func (h *Hold) Do(ctx context.Context, work func(context.Context) error) (err er
 	defer func() { // also when work panics
 		lost := h.lost()
 		cancel()
-		released := h.Release(ctx)
+		released := h.done(ctx)
 		leave()
 		err = outcome(err, lost, released)
 	}()

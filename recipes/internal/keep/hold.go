@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/internal/retry"
 )
@@ -21,6 +23,8 @@ type Spec struct {
 	// Watches are on Keys and open already, or none.
 	Watches []*Watch
 	Max     time.Duration // after which it ends by itself; 0: never
+	// Wish is one that was for what this hold was before, or nil.
+	Wish *mvccpb.KeyValue
 	// Give gives it back in etcd, until ctx ends. It may be called again after an error. ErrNotThere says that it was not its own.
 	Give func(ctx context.Context) error
 }
@@ -62,6 +66,9 @@ func (l *Lease) Hold(ctx, values context.Context, spec Spec) (*Hold, error) {
 		return nil, err
 	}
 	h.watchOwn(spec.Watches)
+	if spec.Wish != nil {
+		h.ask(spec.Wish)
+	}
 	if spec.Max > 0 {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -152,8 +159,20 @@ func (h *Hold) lose(why string) {
 	h.lease.Check()
 }
 
-// Release ends the hold and then gives it back. Once is enough: later calls wait for the first and return what it did.
+// Release ends the hold and then gives it back. Once is enough: later calls wait for the first and return what it did. While work goes on
+// under the hold it only ends it: Do gives it back when the work has returned.
 func (h *Hold) Release(ctx context.Context) error {
+	h.mu.Lock()
+	joined := h.ending.joined
+	h.mu.Unlock()
+	if joined {
+		h.End(ErrReleased)
+		return nil
+	}
+	return h.done(ctx)
+}
+
+func (h *Hold) done(ctx context.Context) error {
 	ctx, cancel := h.lease.keeper.Cleanup(ctx)
 	defer cancel()
 	return h.release(ctx)

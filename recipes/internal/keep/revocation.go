@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -39,7 +40,9 @@ func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Durati
 func (s *Seconds) UnmarshalJSON(b []byte) error {
 	var f float64
 	err := json.Unmarshal(b, &f)
-	*s = Seconds(f * float64(time.Second))
+	if *s = Seconds(f * float64(time.Second)); f >= math.MaxInt64/float64(time.Second) {
+		*s = math.MaxInt64
+	}
 	return err
 }
 
@@ -126,23 +129,23 @@ func (h *Hold) note(r *Revocation) {
 	if h.ending.wish == nil {
 		close(h.ending.asked)
 	}
-	h.ending.wish = r
-	if r.Grace > 0 {
-		h.endsIn(time.Duration(r.Grace), &RevokedError{*r})
+	if sooner := h.endsIn(max(0, time.Duration(r.Grace)), &RevokedError{*r}); sooner || h.ending.wish == nil {
+		h.ending.wish = r
 	}
 }
 
-// endsIn has the hold end by itself, unless it does so earlier. Its mutex is held.
-func (h *Hold) endsIn(d time.Duration, why error) {
+// endsIn has the hold end by itself, unless it does so earlier; then it is false. Its mutex is held.
+func (h *Hold) endsIn(d time.Duration, why error) bool {
 	at := time.Now().Add(d)
 	if !h.ending.at.IsZero() && !at.Before(h.ending.at) {
-		return
+		return false
 	}
 	if h.ending.timer != nil {
 		h.ending.timer.Stop()
 	}
 	h.ending.at = at
 	h.ending.timer = time.AfterFunc(d, func() { h.yield(why) })
+	return true
 }
 
 // yield ends the hold and gives it back: at once, or, if work is joined, when that has returned.

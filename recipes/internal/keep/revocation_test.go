@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -83,4 +84,38 @@ func TestWhatStandsBesideAKey(t *testing.T) {
 			t.Errorf("IsBeside(%q) = %v", key, got)
 		}
 	}
+}
+
+// TestTheWishThatCountsIsTold: the one with the earliest end, and not the last.
+func TestTheWishThatCountsIsTold(t *testing.T) {
+	bubble(t, func(b *bench) {
+		h := b.hold(b.open(), nil)
+		h.ask(asks(t, math.MaxInt64)) // as long as can be, and not at once
+		if h.Err() != nil {
+			t.Errorf("the longest grace is over at once: %v", h.Err())
+		}
+		h.ask(asks(t, time.Second))
+		h.ask(asks(t, time.Hour))
+		if got := h.Revocation(); time.Duration(got.Grace) != time.Second {
+			t.Errorf("Revocation tells of %v, want 1s", time.Duration(got.Grace))
+		}
+		b.endsAt(h, time.Second)
+	})
+}
+
+// TestReleasingUnderTheWork ends the hold, and nobody else gets it before the work has returned.
+func TestReleasingUnderTheWork(t *testing.T) {
+	bubble(t, func(b *bench) {
+		gave := false
+		h := b.hold(b.open(), func(context.Context) error { gave = true; return nil })
+		err := h.Do(context.Background(), func(ctx context.Context) error {
+			if err := h.Release(ctx); err != nil || gave || !errors.Is(context.Cause(ctx), ErrReleased) {
+				t.Errorf("Release = %v, given back: %v, the work's ctx: %v", err, gave, context.Cause(ctx))
+			}
+			return nil
+		})
+		if err != nil || !gave {
+			t.Errorf("Do = %v, given back: %v", err, gave)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/stile-dev/stile/recipes/internal/keep"
@@ -17,6 +18,9 @@ func (e *Entry) grantee() Grantee {
 
 // Granted are the places that it has, each with the revision that gave it: the token.
 func (e *Entry) Granted() []keep.Key { return e.granted }
+
+// Wish is what somebody had asked of the hold that was exchanged, nil if nothing is known.
+func (e *Entry) Wish() *mvccpb.KeyValue { return e.wish }
 
 // Acquire gets what want says: at once if it is free and nobody waits, which takes one Txn, and otherwise in its turn. It tries until ctx
 // ends (a ctx of Keeper.Bound) and leaves nothing behind when it fails: what it doesn't know it has found out in the background.

@@ -72,7 +72,7 @@ func (e *Entry) withdraw(ctx context.Context) error {
 // was not there any more. When it fails otherwise either place may be held: Drop.
 func (e *Entry) Exchange(ctx context.Context, name string) error {
 	old, g := e.granted[0], e.grantee()
-	then := []clientv3.Op{keep.Delete(old.Name), g.Put(name)}
+	then := []clientv3.Op{keep.Delete(old.Name, clientv3.WithPrevKV()), g.Put(name)}
 	return retry.Until(ctx, func(ctx context.Context) error {
 		resp, err := e.line.keeper.Txn(ctx, []clientv3.Cmp{old.Is(), absent(g.Key(name))}, then, []clientv3.Op{clientv3.OpGet(g.Key(name))})
 		switch {
@@ -80,6 +80,11 @@ func (e *Entry) Exchange(ctx context.Context, name string) error {
 			return e.lease.Refused(err)
 		case resp.Succeeded:
 			e.granted = []keep.Key{{Name: g.Key(name), Rev: resp.Header.Revision}}
+			for _, kv := range resp.Responses[0].GetResponseDeleteRange().PrevKvs {
+				if string(kv.Key) == keep.RevokeKey(old.Name) {
+					e.wish = kv
+				}
+			}
 		case !e.has(resp.Responses[0].GetResponseRange().Kvs): // an earlier request without an answer has done it
 			return keep.ErrNotThere
 		}

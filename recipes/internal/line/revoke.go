@@ -36,9 +36,13 @@ func (n *Named) Holding(s Standing) (all []keep.Key) {
 
 // Ask puts a wish beside what s has; its holder hears of it. It is ErrMoved if s doesn't have it any more.
 func (n *Named) Ask(ctx context.Context, kv clientv3.KV, s Standing, r keep.Revocation) error {
-	key := n.Holding(s)[0]
-	ask := clientv3.OpPut(keep.RevokeKey(key.Name), encode(r), clientv3.WithLease(s.Lease))
-	return n.commit(ctx, kv, r, []clientv3.Cmp{key.Is()}, ask)
+	var ifs []clientv3.Cmp
+	var ask []clientv3.Op
+	for _, key := range n.Holding(s) { // each is watched by itself
+		ifs = append(ifs, key.Is())
+		ask = append(ask, clientv3.OpPut(keep.RevokeKey(key.Name), encode(r), clientv3.WithLease(s.Lease)))
+	}
+	return n.commit(ctx, kv, r, ifs, ask...)
 }
 
 // Take takes from s what it has: its tokens are stale from then on. Whoever is next goes on as after a crash.
@@ -88,12 +92,12 @@ func removedBy(kv *mvccpb.KeyValue) error {
 }
 
 // commit does it, and notes it down, if nothing has changed since n was read.
-func (n *Named) commit(ctx context.Context, kv clientv3.KV, r keep.Revocation, ifs []clientv3.Cmp, do clientv3.Op) error {
+func (n *Named) commit(ctx context.Context, kv clientv3.KV, r keep.Revocation, ifs []clientv3.Cmp, do ...clientv3.Op) error {
 	log := append([]keep.Revocation{r}, n.Revoked...)
 	log = log[:min(len(log), mostRecords)]
 	note := clientv3.OpPut(n.prefix+records, encode(log))
 	ifs = append(ifs, clientv3.Compare(clientv3.ModRevision(n.prefix+records), "=", n.noted))
-	resp, err := kv.Txn(ctx).If(ifs...).Then(do, note).Commit()
+	resp, err := kv.Txn(ctx).If(ifs...).Then(append(do, note)...).Commit()
 	switch {
 	case err != nil:
 		return err

@@ -39,10 +39,11 @@ type Entry struct {
 	ahead  int
 
 	// For a line with places:
-	granted   []keep.Key // the places that it has
-	letIn     bool       // the predecessor's mark says so; the own one is on its way
-	appointed bool       // somebody else gave them to it, and left a mark on its entry
-	claiming  bool       // a request for them was sent and not answered
+	granted   []keep.Key       // the places that it has
+	letIn     bool             // the predecessor's mark says so; the own one is on its way
+	appointed bool             // somebody else gave them to it, and left a mark on its entry
+	claiming  bool             // a request for them was sent and not answered
+	wish      *mvccpb.KeyValue // for the place that it had before (Exchange)
 
 	read map[string][]*mvccpb.KeyValue // by the Txn that let it in
 }
@@ -179,10 +180,11 @@ func (e *Entry) behind(ctx context.Context) error {
 	}
 	defer w.Close()
 	// Both watches are open: what this read doesn't see comes as an event.
-	resp, err := k.Txn(ctx, nil, []clientv3.Op{clientv3.OpGet(pred), clientv3.OpGet(own)}, nil)
+	resp, err := k.Txn(ctx, nil, []clientv3.Op{clientv3.OpGet(pred), clientv3.OpGet(own), keep.AnyBeside(own)}, nil)
 	if err != nil {
 		return err
 	}
+	e.beside = e.beside || resp.Responses[2].GetResponseRange().Count > 0
 	if left, err := e.look(ctx, one(resp, 0), one(resp, 1)); left || err != nil {
 		return err
 	}
