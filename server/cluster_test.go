@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -246,7 +248,41 @@ func join(t *testing.T, c *clientv3.Client, name string, others map[string]strin
 	})
 	cfg := member(t, name, cluster)
 	cfg.Join = true
+	whenTold(t, cfg)
 	return start(t, cfg)
+}
+
+// whenTold waits until every other member knows of the one that is to join: a new member asks any of them, and is refused by one that doesn't.
+func whenTold(t *testing.T, cfg Config) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for name, url := range cfg.Cluster {
+		for name != cfg.Name && !knows(ctx, url, cfg.Cluster[cfg.Name]) {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				t.Fatalf("%s does not hear of the new member", name)
+			}
+		}
+	}
+}
+
+// knows asks the member at url for the members.
+func knows(ctx context.Context, url, peer string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/members", http.NoBody)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return err == nil && strings.Contains(string(text), peer)
 }
 
 // whenHealthy changes the members once etcd lets it: all others must have been connected for 5 s.

@@ -181,7 +181,10 @@ func observing(t *testing.T, c *clientv3.Client, busy chan struct{}) *observer {
 			o.seen = append(o.seen, change)
 			o.mu.Unlock()
 			if busy != nil {
-				<-busy
+				select {
+				case <-busy:
+				case <-ctx.Done():
+				}
 			}
 		}
 	})

@@ -98,7 +98,7 @@ func newDurableModel(t *testing.T, rt *rapid.T, did map[string]int) *durableMode
 func (m *durableModel) play() {
 	m.Repeat(map[string]func(*rapid.T){
 		"acquire": m.acquire, "acquire ": m.acquire, "if": m.condition, "wait": m.wait, "release": m.release, "release again": m.releaseAgain, "remove": m.remove,
-		"resize": m.resize, "held": m.held, "restart": m.restart, "lose": m.lose, "hold back": m.holdBack, "arrive": m.arrive, "together": m.together,
+		"resize": m.resize, "held": m.held, "restart": m.restart, "lose": m.lose, "hold back": m.holdBack, "arrive": m.arrive, "together": m.together, "together ": m.together,
 		"": m.check,
 	})
 	for _, p := range m.processes {
