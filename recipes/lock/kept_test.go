@@ -292,13 +292,16 @@ func TestWhoReleasesInOrderLeavesNoDelay(t *testing.T) {
 func TestALockThatIsTakenIsKept(t *testing.T) {
 	each(t, map[string]func(t *testing.T, c *clientv3.Client, held *lock.Held) error{
 		"Force": func(t *testing.T, c *clientv3.Client, _ *lock.Held) error {
+			t.Helper()
 			return lock.Force(t.Context(), c, "x", "it hangs")
 		},
 		"deleted": func(t *testing.T, c *clientv3.Client, held *lock.Held) error {
+			t.Helper()
 			recipestest.Delete(t, c, held.Claims()[0].Key)
 			return nil
 		},
 	}, func(t *testing.T, take func(t *testing.T, c *clientv3.Client, held *lock.Held) error) {
+		t.Helper()
 		for _, closed := range []bool{false, true} {
 			c := recipestest.Client(t)
 			s := open(t, c, session.TTL(60*time.Second))
