@@ -32,6 +32,32 @@ func givenUp(t *testing.T, opts ...semaphore.DurableOption) (*clientv3.Client, *
 	return c, late
 }
 
+// TestWhoLeavesBeforeTheWriteGetsNothing: somebody else waits, so the round that has begun with it goes on.
+func TestWhoLeavesBeforeTheWriteGetsNothing(t *testing.T) {
+	c := recipestest.Client(t)
+	newDurable(t, c, 1)
+	gate := newDurableGate(c)
+	open := gate.shut(0)
+	d := semaphore.Durable(c, "x")
+	ctx, cancel := context.WithCancel(t.Context())
+	left, stayed := make(chan error, 1), make(chan error, 1)
+	go func() { left <- durableErr(d.Acquire(ctx, "a")) }()
+	soon(t, "its look is on its way", gate.waiting)
+	go func() { stayed <- durableErr(d.Held(t.Context(), "b")) }()
+	soon(t, "another has asked", func() bool { return d.Pending() == 2 })
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) || errors.Is(err, session.ErrUnknownOutcome) {
+		t.Errorf("Acquire = %v, want context.Canceled alone: nothing was sent", err)
+	}
+	open()
+	if err := <-stayed; !errors.Is(err, semaphore.ErrNotHeld) {
+		t.Errorf("Held = %v, want ErrNotHeld", err)
+	}
+	if s := inspects(t, d); len(s.Holders) != 0 {
+		t.Errorf("%q hold: Acquire said that nothing was changed", holderIDs(s))
+	}
+}
+
 func arrives(t *testing.T, late *recipestest.Late) {
 	t.Helper()
 	if err := late.LetThrough(); err != nil {

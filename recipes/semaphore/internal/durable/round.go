@@ -57,7 +57,11 @@ func (c *combiner) round(ctx context.Context, batch []*Request) error {
 			base, certain = now, true
 			c.confirmed(now)
 		}
+		if batch = c.board(batch); len(batch) == 0 {
+			return nil
+		}
 		next, verdicts, changed := c.judge(base, batch)
+		c.stay(verdicts)
 		switch {
 		case changed:
 			return c.write(ctx, base, next, verdicts)
@@ -69,7 +73,27 @@ func (c *combiner) round(ctx context.Context, batch []*Request) error {
 	}
 }
 
-// write is the only place that changes the record. It compares that the record is still base.
+// board is the part of a batch that still waits. From here on it counts as on its way: who leaves now can't be told that nothing was changed.
+func (c *combiner) board(batch []*Request) []*Request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	batch = slices.DeleteFunc(slices.Clone(batch), func(r *Request) bool { return !slices.Contains(c.pending, r) })
+	for _, r := range batch {
+		r.flying = true
+	}
+	return batch
+}
+
+// stay says of those for whom nothing is to be written that they are not on their way.
+func (c *combiner) stay(verdicts []verdict) {
+	for _, v := range verdicts {
+		if !v.changed {
+			c.set(func(r *Request) { r.flying = false }, v.request)
+		}
+	}
+}
+
+// write is the only place that changes the record, for those who are on board. It compares that the record is still base.
 func (c *combiner) write(ctx context.Context, base *Seen, next *Record, verdicts []verdict) error {
 	var changing []*Request
 	for _, v := range verdicts {
@@ -77,7 +101,6 @@ func (c *combiner) write(ctx context.Context, base *Seen, next *Record, verdicts
 			changing = append(changing, v.request)
 		}
 	}
-	c.set(func(r *Request) { r.flying = true }, changing...)
 	rev, now, err := c.store.swap(ctx, base, next, changing[0])
 	unanswered := err != nil && !errors.Is(err, errConflict) && !retry.NotApplied(err)
 	c.set(func(r *Request) {
