@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/stile-dev/stile/fencing"
 	"github.com/stile-dev/stile/recipes/recipestest"
@@ -104,6 +107,22 @@ func TestAnOperationOfTheCallersIsRefusedAsEtcdDoes(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	if s := inspects(t, d); len(s.Holders) > 0 {
+		t.Errorf("%v hold", s.Holders)
+	}
+}
+
+// TestWhatIsTooLargeToBeSentIsRefused at once, by gRPC of this process, and nobody has to wait for it.
+func TestWhatIsTooLargeToBeSentIsRefused(t *testing.T) {
+	d := newDurable(t, recipestest.Client(t), 2)
+	p := takes(t, d, "m1")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err := d.Acquire(ctx, "m2", semaphore.Then(clientv3.OpPut("large", strings.Repeat("x", 3<<20))))
+	if status.Code(err) != codes.ResourceExhausted || errors.Is(err, session.ErrUnavailable) || errors.Is(err, session.ErrUnknownOutcome) {
+		t.Errorf("Acquire = %v, want gRPC's refusal", err)
+	}
+	gives(t, d, p)
 	if s := inspects(t, d); len(s.Holders) > 0 {
 		t.Errorf("%v hold", s.Holders)
 	}

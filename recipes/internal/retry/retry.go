@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -17,7 +18,7 @@ import (
 func Refused(err error) bool {
 	var e rpctypes.EtcdError
 	if !errors.As(err, &e) {
-		return false // a bare gRPC error: even ResourceExhausted may be about the answer
+		return unsent(err) // any other bare gRPC error may be about the answer, even ResourceExhausted
 	}
 	switch e.Code() {
 	case codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.Unauthenticated,
@@ -26,6 +27,16 @@ func Refused(err error) bool {
 	default:
 		return false
 	}
+}
+
+// unsent reports whether gRPC has refused to send the request, because it is too large. A server that doesn't send its answer says "grpc: " before it.
+func unsent(err error) bool {
+	var e interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &e) {
+		return false
+	}
+	s := e.GRPCStatus()
+	return s.Code() == codes.ResourceExhausted && strings.HasPrefix(s.Message(), "trying to send message larger than max")
 }
 
 // Temporary reports whether another attempt may fare better: etcd is away, slow, electing, or overloaded.

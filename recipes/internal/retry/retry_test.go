@@ -32,6 +32,9 @@ func TestWhatAnErrorSays(t *testing.T) {
 		{rpctypes.ErrCompacted, true, false},
 		{status.Error(codes.Unavailable, "connection refused"), false, true},
 		{status.Error(codes.ResourceExhausted, "received message larger than max"), false, true},
+		{status.Error(codes.ResourceExhausted, "trying to send message larger than max (3 vs. 2)"), true, false},
+		{fmt.Errorf("wrapped: %w", status.Error(codes.ResourceExhausted, "trying to send message larger than max (3 vs. 2)")), true, false},
+		{status.Error(codes.ResourceExhausted, "grpc: trying to send message larger than max (3 vs. 2)"), false, true}, // the server, of its answer
 		{status.Error(codes.Unimplemented, "unknown service"), false, false},
 		{context.DeadlineExceeded, false, true},
 		{errors.New("whatever"), false, true},
