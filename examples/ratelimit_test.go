@@ -4,6 +4,7 @@ import (
 	"context"
 	"os/exec"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,11 +19,14 @@ limit 1: 12 workers, at most 1 at once
 $`)
 	for name, args := range map[string][]string{"own server": nil, "yours": {"-endpoint", recipestest.Endpoint(t)}} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			out, err := exec.CommandContext(ctx, bin, args...).CombinedOutput()
+			cmd := exec.CommandContext(ctx, bin, args...)
+			var failures strings.Builder // it goes on after them
+			cmd.Stderr = &failures
+			out, err := cmd.Output()
 			if err != nil || !want.Match(out) {
-				t.Errorf("%v: got\n%s\nwant %s", err, out, want)
+				t.Errorf("%v: got\n%s\nwant %s\n%s", err, out, want, failures.String())
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -48,14 +49,20 @@ func run(endpoint string) error {
 	if err := semaphore.SetLimit(ctx, client, name, 0); err != nil { // closed: the fleet waits
 		return err
 	}
-	s := &service{busy: map[int]bool{}, answered: make(chan struct{}, 1)}
+	s := &service{busy: map[int]bool{}, takes: 3 * time.Millisecond, answered: make(chan struct{}, 1)}
 	working, enough := context.WithCancel(ctx)
 	var fleet sync.WaitGroup
 	failed := make(chan error, workers)
 	for range workers {
-		fleet.Go(func() { failed <- work(working, client, s) })
+		fleet.Go(func() {
+			err := work(working, client, s)
+			if err != nil {
+				enough() // with fewer workers the limit might never be reached
+			}
+			failed <- err
+		})
 	}
-	err = resize(ctx, client, s)
+	err = resize(working, client, s)
 	enough()
 	fleet.Wait()
 	for range workers {
@@ -77,8 +84,8 @@ func work(ctx context.Context, client *clientv3.Client, s *service) error {
 			return unless(ctx, err)
 		}
 		asked := s.ask(permit.Context(), permit.Slots()[0])
-		if err := errors.Join(asked, permit.Release(ctx)); err != nil {
-			return unless(ctx, err)
+		if err := unless(ctx, errors.Join(asked, permit.Release(ctx))); err != nil { // its permit was lost: the next call has one of its own
+			fmt.Fprintln(os.Stderr, "ratelimit: a call failed, going on:", err)
 		}
 	}
 	return nil
