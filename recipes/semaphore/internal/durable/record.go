@@ -156,13 +156,15 @@ func (r *Record) grant(id string, labels map[string]string) (changed bool, err e
 	return true, nil
 }
 
-// freeSlot is the lowest that nobody has.
+// freeSlot is the lowest that nobody has: one of the first so many, and one more, is free.
 func (r *Record) freeSlot() int {
-	for slot := 0; ; slot++ {
-		if !slices.ContainsFunc(r.Holders, func(h Holding) bool { return h.Slot == slot }) {
-			return slot
+	taken := make([]bool, len(r.Holders)+1)
+	for _, h := range r.Holders {
+		if h.Slot >= 0 && h.Slot < len(taken) {
+			taken[h.Slot] = true
 		}
 	}
+	return slices.Index(taken, false)
 }
 
 // end takes the permit with that token from id, if it has it.
