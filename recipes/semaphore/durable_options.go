@@ -35,7 +35,7 @@ func Then(ops ...clientv3.Op) DurableOption {
 	return func(o *durableOptions) { o.Ops = append(o.Ops, ops...) }
 }
 
-// Labels are kept with the permit that Acquire or TryAcquire grants, for people to read and for group limits: at most 1 KiB as JSON, and no secrets.
+// Labels are kept with the permit that Acquire or TryAcquire grants, for people to read and for group limits: at most 1 KiB as JSON, in UTF-8, and no secrets.
 // The labels of a permit never change.
 func Labels(labels map[string]string) DurableOption {
 	labels = maps.Clone(labels)

@@ -161,6 +161,13 @@ func TestWhatCanNotBeIsRefusedAtOnce(t *testing.T) {
 		"long labels": func(ctx context.Context) error {
 			return durableErr(d.Acquire(ctx, "m1", semaphore.Labels(map[string]string{"a": strings.Repeat("x", 1024)})))
 		},
+		"a label not UTF-8": func(ctx context.Context) error {
+			return durableErr(d.Acquire(ctx, "m1", semaphore.Labels(map[string]string{"rack": "\xff"})))
+		},
+		"a label's name not UTF-8": func(ctx context.Context) error {
+			return durableErr(d.TryAcquire(ctx, "m1", semaphore.Labels(map[string]string{"\xff": "a"})))
+		},
+		"a group not UTF-8":    func(ctx context.Context) error { return d.SetLimit(ctx, 1, semaphore.Group("\xff", 1)) },
 		"a ctx that has ended": func(context.Context) error { return durableErr(d.Acquire(over, "m1")) },
 		"a nil ctx":            func(context.Context) error { return durableErr(d.Acquire(nil, "m1")) }, //nolint:staticcheck // on purpose
 		"a nil semaphore": func(ctx context.Context) error {

@@ -41,7 +41,7 @@ func Root(prefix string) Option {
 	return func(c *keep.Config) { c.Root = prefix }
 }
 
-// Labels are stored with whatever this session holds or waits for, for people to read: at most 16 KiB, and no secrets. Everyone who can read
+// Labels are stored with whatever this session holds or waits for, for people to read: at most 16 KiB of UTF-8, and no secrets. Everyone who can read
 // the keys sees them, with the host's name and the process's id.
 func Labels(labels map[string]string) Option {
 	labels = maps.Clone(labels)

@@ -43,6 +43,8 @@ func TestBadOptionsAreRefusedBeforeAnyRequest(t *testing.T) {
 		"huge TTL":       session.TTL(1 << 62),
 		"zero margin":    session.Margin(0),
 		"no clean-up":    session.CleanupTimeout(-1),
+		"no UTF-8":       session.Labels(map[string]string{"rack": "\xff"}),
+		"no UTF-8 name":  session.Labels(map[string]string{"\xff": "a"}),
 		"root":           session.Root("x"),
 		"root with NUL":  session.Root("/a\x00"),
 		"root with tail": session.Root("/a/"),

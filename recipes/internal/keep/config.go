@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stile-dev/stile/recipes/internal/keys"
 )
@@ -65,6 +66,11 @@ func (c *Config) check() error {
 	}
 	if n := size(c.Labels); n > MaxLabels {
 		errs = append(errs, fmt.Errorf("labels of %d bytes: the most is %d", n, MaxLabels))
+	}
+	for name, value := range c.Labels {
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			errs = append(errs, fmt.Errorf("label %q, %q: it must be UTF-8", name, value)) // JSON would make something else of it
+		}
 	}
 	if err := keys.CheckRoot(c.Root); err != nil {
 		errs = append(errs, err)

@@ -24,8 +24,13 @@ func CheckReason(reason string) error {
 	return atMost("the reason", len(encodeJSON(reason))-2, mostReason)
 }
 
-// CheckLabels refuses labels that are too long.
+// CheckLabels refuses labels that are too long, and what JSON would make something else of: group limits compare values.
 func CheckLabels(labels map[string]string) error {
+	for name, value := range labels {
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return fmt.Errorf("the label %q, %q is not UTF-8", name, value)
+		}
+	}
 	return atMost("labels", len(encodeJSON(labels)), mostLabels)
 }
 
@@ -36,6 +41,9 @@ func CheckLimit(limit int, groups map[string]int) error {
 		errs = append(errs, fmt.Errorf("a limit of %d: it is from 0 to %d", limit, MaxLimit))
 	}
 	for label, most := range groups {
+		if !utf8.ValidString(label) {
+			errs = append(errs, fmt.Errorf("a group limit for label %q: it is not UTF-8", label))
+		}
 		if label == "" || most < 1 {
 			errs = append(errs, fmt.Errorf("a group limit of %d for label %q: it takes a label, and 1 at least", most, label))
 		}
