@@ -258,7 +258,14 @@ func TestTheReleasedAreForgottenAfterADay(t *testing.T) {
 func TestAForeignRecordIsLeftAsItIs(t *testing.T) {
 	c := recipestest.Client(t)
 	d := newDurable(t, c, 1)
-	if _, err := c.Put(t.Context(), durableKey, "what is this?"); err != nil {
+	for _, foreign := range []string{"what is this?", `{"limit":1001}`, `{"limit":-1}`, `{"limit":1,"groups":{"rack":0}}`} {
+		leavesAlone(t, c, d, foreign)
+	}
+}
+
+func leavesAlone(t *testing.T, c *clientv3.Client, d *semaphore.DurableSemaphore, foreign string) {
+	t.Helper()
+	if _, err := c.Put(t.Context(), durableKey, foreign); err != nil {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
@@ -266,10 +273,10 @@ func TestAForeignRecordIsLeftAsItIs(t *testing.T) {
 		"Release": d.Release(t.Context(), "m1", fencing.FromRevision(7)),
 	} {
 		if err == nil || !strings.Contains(err.Error(), durableKey) || !strings.Contains(err.Error(), "can't be read") {
-			t.Errorf("%s = %v", what, err)
+			t.Errorf("%s with %s = %v", what, foreign, err)
 		}
 	}
-	if resp, err := c.Get(t.Context(), durableKey); err != nil || string(resp.Kvs[0].Value) != "what is this?" {
+	if resp, err := c.Get(t.Context(), durableKey); err != nil || string(resp.Kvs[0].Value) != foreign {
 		t.Errorf("it was changed: %v, %v", resp, err)
 	}
 }

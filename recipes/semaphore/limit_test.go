@@ -36,6 +36,28 @@ func TestRaisingLetsThoseInWhoWait(t *testing.T) {
 	left(t, c)
 }
 
+// TestALimitThatCanNotBeReadLetsNobodyIn: "4" is larger than any four digits that begin with less.
+func TestALimitThatCanNotBeReadLetsNobodyIn(t *testing.T) {
+	c := recipestest.Client(t)
+	s := open(t, c)
+	limit(t, c, 4)
+	if _, err := c.Put(t.Context(), "/stile/v1/semaphore/x/p/limit", "4"); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= 2; n++ {
+		_, err := semaphore.TryAcquire(t.Context(), s, "x", n)
+		_, waited := semaphore.Acquire(t.Context(), s, "x", n)
+		for _, err := range []error{err, waited} {
+			if err == nil || !strings.Contains(err.Error(), "can't be read") {
+				t.Errorf("%d permits: %v, want to be told that the limit can't be read", n, err)
+			}
+		}
+	}
+	if st := inspect(t, c); st.Taken() != 0 || len(st.Waiters) != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
 // TestLoweringEvictsNobodyAndLetsNobodyIn: until enough are back. Slot 0 is free all the time, which alone would let one in.
 func TestLoweringEvictsNobodyAndLetsNobodyIn(t *testing.T) {
 	c := recipestest.Client(t)

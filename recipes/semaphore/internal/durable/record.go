@@ -72,6 +72,9 @@ func read(kv *mvccpb.KeyValue) (*Seen, error) {
 	if err := json.Unmarshal(kv.Value, r); err != nil {
 		return nil, unreadable(string(kv.Key), err)
 	}
+	if err := CheckLimit(r.Limit, r.Groups); err != nil { // somebody else has written it
+		return nil, unreadable(string(kv.Key), err)
+	}
 	return r.at(kv.ModRevision), nil
 }
 

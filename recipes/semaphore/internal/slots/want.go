@@ -60,6 +60,9 @@ func below(g line.Grantee, n int) clientv3.Cmp {
 	return clientv3.Compare(clientv3.Value(g.Key(LimitName)), "<", digits(n))
 }
 
+// sane compares that the limit is no larger than there is: a record that somebody else has written ("4") may follow any digits.
+func sane(g line.Grantee) clientv3.Cmp { return below(g, MaxLimit+1) }
+
 func free(g line.Grantee, name string) clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(g.Key(name)), "=", 0)
 }
@@ -69,7 +72,7 @@ func (w *Want) right(g line.Grantee) []clientv3.Cmp {
 	if w.Expect != nil {
 		return []clientv3.Cmp{atLeast(g, *w.Expect), below(g, *w.Expect+1)}
 	}
-	return []clientv3.Cmp{atLeast(g, w.N)}
+	return []clientv3.Cmp{atLeast(g, w.N), sane(g)}
 }
 
 // chain is how many slots are asked for in turn: as many as there were when somebody last looked.
@@ -91,7 +94,7 @@ func (w *Want) Blind(g line.Grantee, otherwise clientv3.Op) clientv3.Op {
 		take := []clientv3.Op{g.Put(Name(i)), clientv3.OpGet(g.Key(LimitName))}
 		op = clientv3.OpTxn([]clientv3.Cmp{free(g, Name(i)), atLeast(g, i+1)}, take, []clientv3.Op{op})
 	}
-	ifs := []clientv3.Cmp{free(g, lookName)}
+	ifs := []clientv3.Cmp{free(g, lookName), sane(g)}
 	if w.Expect != nil {
 		ifs = append(ifs, w.right(g)...)
 	}
