@@ -89,6 +89,8 @@ func (d *DurableSemaphore) begin(ctx context.Context, act string, bad ...error) 
 		return errors.New("semaphore: it is nil: make one with semaphore.Durable")
 	case d.err != nil:
 		return d.err
+	case d.do == nil:
+		return errors.New("semaphore: it is empty: make one with semaphore.Durable")
 	case ctx == nil:
 		bad = []error{errors.New("the context is nil")}
 	case ctx.Err() != nil:

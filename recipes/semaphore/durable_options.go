@@ -68,7 +68,7 @@ func durableOpts(opts []DurableOption) *durableOptions {
 
 // check refuses what can't be, and options of other calls.
 func (o *durableOptions) check(mayLabel, mayGroup bool) error {
-	errs := []error{o.twice, durable.CheckLabels(o.labels)}
+	errs := []error{o.twice, durable.CheckLabels(o.labels), checkOps(o.Ops)}
 	if o.labels != nil && !mayLabel {
 		errs = append(errs, errors.New("labels are for Acquire and TryAcquire"))
 	}
@@ -76,4 +76,20 @@ func (o *durableOptions) check(mayLabel, mayGroup bool) error {
 		errs = append(errs, errors.New("groups are for SetLimit"))
 	}
 	return errors.Join(errs...)
+}
+
+// checkOps refuses what clientv3 panics at.
+func checkOps(ops []clientv3.Op) error {
+	for _, op := range ops {
+		switch {
+		case op.IsTxn():
+			_, then, els := op.Txn()
+			if err := errors.Join(checkOps(then), checkOps(els)); err != nil {
+				return err
+			}
+		case !op.IsGet() && !op.IsPut() && !op.IsDelete():
+			return errors.New("an operation given with Then is none: make them with clientv3.OpPut, OpGet, OpDelete or OpTxn")
+		}
+	}
+	return nil
 }

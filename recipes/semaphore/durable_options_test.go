@@ -173,6 +173,13 @@ func TestWhatCanNotBeIsRefusedAtOnce(t *testing.T) {
 		"a nil semaphore": func(ctx context.Context) error {
 			return durableErr((*semaphore.DurableSemaphore)(nil).Acquire(ctx, "m1"))
 		},
+		"an empty semaphore": func(ctx context.Context) error { return durableErr((&semaphore.DurableSemaphore{}).Held(ctx, "m1")) },
+		"an operation that is none": func(ctx context.Context) error {
+			return durableErr(d.Acquire(ctx, "m1", semaphore.Then(clientv3.Op{})))
+		},
+		"one in a Txn that is none": func(ctx context.Context) error {
+			return d.Remove(ctx, "m1", "", semaphore.Then(clientv3.OpTxn(nil, nil, []clientv3.Op{{}})))
+		},
 		"a nil client": func(ctx context.Context) error { return durableErr(semaphore.Durable(nil, "x").Held(ctx, "m1")) },
 		"an empty client": func(ctx context.Context) error {
 			return durableErr(semaphore.Durable(&clientv3.Client{}, "x").Inspect(ctx))
