@@ -104,7 +104,7 @@ func (d *DurableSemaphore) Release(ctx context.Context, id string, token fencing
 // Remove takes the permit of id away, whatever its token: for operators who know that its holder never comes back. The reason is kept for people to
 // read, 256 bytes of it as JSON; the holder's Release says it. If id holds nothing, the error Is ErrNotHeld.
 //
-// In both cases the record is written, so that no acquisition by id that was sent before, and got no answer, is granted later.
+// In both cases the record is written, so that no acquisition by id that was sent before, and got no answer, is granted later. So If and Then count in both.
 func (d *DurableSemaphore) Remove(ctx context.Context, id, reason string, opts ...DurableOption) error {
 	const act = "remove"
 	o := durableOpts(opts)

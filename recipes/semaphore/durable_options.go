@@ -22,8 +22,8 @@ type durableOptions struct {
 }
 
 // If adds conditions to the transaction of Acquire, TryAcquire, Release, Remove or SetLimit. If one does not hold at the commit, nothing is changed, and the
-// error Is ErrCondition. They are not looked at where there is nothing to change: by who holds already, or has released already. Acquire
-// looks at them when there is room, and does not wait for them.
+// error Is ErrCondition. They are not looked at where there is nothing to change: by who holds already, or has released already. A Remove
+// of who holds nothing writes, and so looks at them. Acquire looks at them when there is room, and does not wait for them.
 func If(cmps ...clientv3.Cmp) DurableOption {
 	return func(o *durableOptions) { o.Cmps = append(o.Cmps, cmps...) }
 }
