@@ -9,8 +9,10 @@ import (
 
 	"github.com/stile-dev/stile/recipes/internal/calls"
 	"github.com/stile-dev/stile/recipes/internal/keys"
+	"github.com/stile-dev/stile/recipes/internal/line"
 	"github.com/stile-dev/stile/recipes/internal/retry"
 	"github.com/stile-dev/stile/recipes/semaphore/internal/durable"
+	"github.com/stile-dev/stile/recipes/semaphore/internal/slots"
 )
 
 // A DurableSemaphore is a semaphore whose holders are named, and hold until they are released: through the end of their process, a reboot, and a
@@ -42,7 +44,7 @@ import (
 // # When etcd does not answer
 //
 // A call returns at most 250 ms after its ctx has ended, and all but Acquire and Watch after 5 s in any case; the error Is session.ErrUnavailable if etcd
-// gave no answer in time, and nothing was changed. If a write was sent whose answer did not come, the error Is session.ErrUnknownOutcome instead, and the
+// gave no answer in time, and nothing was changed. If others were faster at each attempt for as long, the error says that instead. If a write was sent whose answer did not come, the error Is session.ErrUnknownOutcome instead, and the
 // write may still arrive. To call again is safe, and settles it unless that call is refused (by an If, or by etcd): each write is conditional on what the
 // semaphore was when it was sent, so only one of them can ever be applied. An acquisition that is to be called off for good
 // needs Acquire and then Release, or Remove, whose return says that nothing sent before is granted any more; that Held finds nothing does not say so.
@@ -77,8 +79,8 @@ func Durable(client *clientv3.Client, name string, opts ...ClientOption) *Durabl
 	case client == nil || client.KV == nil || client.Watcher == nil:
 		d.err = fmt.Errorf("semaphore %q: the etcd client is nil, or not connected to anything", name)
 	}
-	prefix := keys.Prefix(r.Root, "semaphore", name)
-	d.do = durable.New(client, durable.Names{Key: prefix + "durable", Leased: prefix + "p/limit", ErrNoLimit: ErrNoLimit, ErrLeased: ErrLeased})
+	prefix := keys.Prefix(r.Root, kind, name)
+	d.do = durable.New(client, durable.Names{Key: prefix + slots.DurableKey, Leased: line.PlaceKey(prefix, slots.LimitName), ErrNoLimit: ErrNoLimit, ErrLeased: ErrLeased})
 	return d
 }
 

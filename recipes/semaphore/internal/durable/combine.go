@@ -74,6 +74,10 @@ func (c *combiner) leave(ctx context.Context, r *Request) error {
 		return fmt.Errorf("%w: %v", session.ErrUnknownOutcome, why) //nolint:errorlint // ErrUnavailable says that nothing was changed
 	case r.flying || r.lostAt != nil:
 		return fmt.Errorf("%w: %w", session.ErrUnknownOutcome, why)
+	case r.rivals && errors.Is(why, session.ErrUnavailable): // a limit of our own, and etcd has answered
+		return errRivals
+	case r.rivals && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", why, errRivals)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return retry.Answer(ctx, ctx.Err())
 	}

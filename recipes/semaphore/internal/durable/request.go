@@ -28,6 +28,7 @@ type Request struct {
 	result *Seen // what the answer is about
 	err    error
 	flying bool   // a write with it is on its way
+	rivals bool   // the last answer to a write with it was that somebody else has changed the record
 	lostAt *int64 // the revision that a write was based on whose answer never came, unless it is known that it was not applied
 }
 

@@ -52,6 +52,7 @@ func (c *combiner) round(ctx context.Context, batch []*Request) error {
 		if base == nil {
 			now, err := c.store.read(ctx)
 			if err != nil {
+				c.set(func(r *Request) { r.rivals = false }, batch...)
 				return c.failed(err, refusals(batch, err))
 			}
 			base, certain = now, true
@@ -104,6 +105,7 @@ func (c *combiner) write(ctx context.Context, base *Seen, next *Record, verdicts
 	rev, now, err := c.store.swap(ctx, base, next, changing[0])
 	unanswered := err != nil && !errors.Is(err, errConflict) && !retry.NotApplied(err)
 	c.set(func(r *Request) {
+		r.rivals = errors.Is(err, errConflict)
 		if r.flying = false; unanswered {
 			r.lostAt = &base.Rev
 		}

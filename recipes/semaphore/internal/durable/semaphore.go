@@ -19,6 +19,7 @@ var (
 	ErrCondition = errors.New("a condition given with If does not hold")
 
 	errConflict = errors.New("the semaphore was changed meanwhile")
+	errRivals   = errors.New("given up, nothing was changed: others have changed the semaphore before each attempt")
 )
 
 // FullError says that there is no room: because of the limit or, with a label, a group's.
