@@ -101,7 +101,9 @@ func (a *acquisition) refused(ctx context.Context, c *calls.Call, err error) err
 
 // isDurable reports whether the name is that of a durable semaphore, as far as etcd answers.
 func isDurable(ctx context.Context, c *calls.Call) bool {
-	bound, cancel := c.Keeper.Bound(ctx, nil)
+	limited, stop := calls.Limit(ctx)
+	defer stop()
+	bound, cancel := c.Keeper.Bound(limited, nil)
 	defer cancel()
 	kv, err := c.Keeper.GetOne(bound, c.Prefix+slots.DurableKey)
 	return err == nil && kv != nil
