@@ -53,7 +53,7 @@ func (t *Term) Release(ctx context.Context) error { return t.Resign(ctx) }
 // the error Is ErrNoCandidate too, but the term is over: the session resigns for it in the background, and the next candidate
 // leads. ErrLost: the term was lost before. ErrUnknownOutcome: etcd did not answer as long as ctx lasted; the term is over, and the session goes on.
 //
-// It takes 1 read and 1 transaction. In Run it ends the term's context and returns: leadership is handed over when the work has returned, to
+// It takes 1 read and 1 transaction; one more of each whenever the candidate before it leaves at that very moment. In Run it ends the term's context and returns: leadership is handed over when the work has returned, to
 // the next candidate if that one has left by then.
 func (t *Term) HandOver(ctx context.Context, candidateID string) error {
 	if ctx == nil {
@@ -68,8 +68,7 @@ func (t *Term) HandOver(ctx context.Context, candidateID string) error {
 	if err != nil {
 		return fmt.Errorf("%s: hand over: %w", t.what(), err)
 	}
-	i := find(l.Waiting, candidateID)
-	if i < 0 {
+	if find(l.Waiting, candidateID) < 0 {
 		return fmt.Errorf("%s: hand over to %q: %w", t.what(), candidateID, ErrNoCandidate)
 	}
 	if t.run != nil {
@@ -78,13 +77,26 @@ func (t *Term) HandOver(ctx context.Context, candidateID string) error {
 		return nil
 	}
 	defer t.stand.leave()
-	return session.Exchange(ctx, t.Hold, func(ctx context.Context) error {
-		given, err := t.entry.HandTo(ctx, l, i)
-		if err == nil && !given {
+	t.next.set(candidateID) // whoever resigns for this term does as it was told, if it can
+	return session.Exchange(ctx, t.Hold, func(ctx context.Context) error { return t.handTo(ctx, l, candidateID) },
+		func(ctx context.Context) error { return t.entry.HandOver(ctx, t.successor) })
+}
+
+// handTo hands over to the candidate with that id, which stands in l. It looks again if the line has changed: others may leave it.
+func (t *Term) handTo(ctx context.Context, l *line.Lineup, candidateID string) error {
+	for {
+		i := find(l.Waiting, candidateID)
+		if i < 0 {
 			return fmt.Errorf("hand over to %q, which left at that moment: %w", candidateID, ErrNoCandidate)
 		}
-		return err
-	}, func(ctx context.Context) error { return t.entry.HandOver(ctx, t.successor) })
+		given, err := t.entry.HandTo(ctx, l, i)
+		if given || err != nil {
+			return err
+		}
+		if l, err = t.entry.Lineup(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // successor is who is to lead next: the one chosen, if it still waits.

@@ -13,7 +13,7 @@ import (
 
 // This file is for a recipe with one place, which its holder, or the head of the line, may give to anybody in line.
 
-// errLeft says that whoever was to get the place doesn't stand in line any more.
+// errLeft says that whoever was to get the place, or the one before it, doesn't stand in line any more.
 var errLeft = errors.New("the successor has left the line")
 
 // Lineup reads the line that e has left.
@@ -45,7 +45,8 @@ func (e *Entry) HandOver(ctx context.Context, choose func(waiting State) int) er
 	})
 }
 
-// HandTo gives the place that e has to the i-th of l, in one Txn. It is false, and e has the place still, if that one has left.
+// HandTo gives the place that e has to the i-th of l, in one Txn. It is false, and e has the place still, if that one has left,
+// or the one before it: then it stands elsewhere.
 func (e *Entry) HandTo(ctx context.Context, l *Lineup, i int) (given bool, err error) {
 	err = retry.Until(ctx, func(ctx context.Context) error {
 		err := e.give(ctx, l, i)
