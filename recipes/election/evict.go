@@ -15,6 +15,11 @@ func By(who string) ClientOption {
 	return func(r *calls.Reading) { r.By = who }
 }
 
+// ID has an order be for one term alone (Incumbent.ID): whoever leads since is left in peace, and the error Is ErrNotHeld.
+func ID(id string) ClientOption {
+	return func(r *calls.Reading) { r.ID = id }
+}
+
 // Evict asks the leader to go within grace, and says why. Its Revoking is closed; at the end of the grace its term ends with a
 // *session.RevokedError, and leadership goes to the next candidate (of work in Run: when that has returned). An evicted leader in Run campaigns again:
 // it is last in line then, but leads again if there is nobody else, or nobody of its priority. It returns when etcd has the order, which the leader hears

@@ -108,3 +108,34 @@ func TestForceAndRemove(t *testing.T) {
 		t.Errorf("Remove again = %v, want ErrNotWaiting", err)
 	}
 }
+
+// TestAnOrderForOneTermAlone: whoever leads since is left in peace.
+func TestAnOrderForOneTermAlone(t *testing.T) {
+	c := recipestest.Client(t)
+	s := open(t, c)
+	orders := map[string]func(id string) error{
+		"Evict": func(id string) error { return election.Evict(t.Context(), c, "x", "maintenance", 0, election.ID(id)) },
+		"Force": func(id string) error { return election.Force(t.Context(), c, "x", "it hangs", election.ID(id)) },
+	}
+	for what, order := range orders {
+		first := win(t, s)
+		in, err := election.Leader(t.Context(), c, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := campaigns(t, s, c)
+		resign(t, first)
+		second := next.leads(t)
+		if err := order(in.ID); !errors.Is(err, election.ErrNotHeld) {
+			t.Errorf("%s of who led before = %v, want ErrNotHeld", what, err)
+		}
+		if st, err := election.Inspect(t.Context(), c, "x"); err != nil || st.Leader == nil || st.Leader.Revoking != nil || st.Leader.Term != second.Token() {
+			t.Errorf("%s of who led before: Inspect = %+v, %v, want that nobody was asked", what, st, err)
+		}
+		if err := order(next.id); err != nil {
+			t.Errorf("%s = %v", what, err)
+		}
+		<-second.Context().Done()
+		_ = second.Resign(t.Context())
+	}
+}
