@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/stile-dev/stile/recipes/internal/calls"
+	"github.com/stile-dev/stile/recipes/internal/retry"
 	"github.com/stile-dev/stile/recipes/session"
 )
 
@@ -18,6 +20,8 @@ import (
 // When work returns nil, Run resigns and returns nil; when it returns an error, Run resigns and returns that: with the option Again it campaigns again
 // instead. When the term is lost, or an operator takes it away, Run waits for work to return, whatever that returns, and campaigns again. Run returns an error that
 // Is ctx.Err() when ctx ends before it leads, session.ErrClosed when the session is closed, and ErrDrained after Drain.
+//
+// While etcd is out of space nobody can be elected: Run pauses, for 2 s at most, and campaigns again, until ctx ends. Any other refusal of etcd's ends it.
 //
 // Work that goes on although its context has ended is reported to the session's logger after a second, and waited for: it never overlaps
 // with the next run of itself. A panic of work's goes through, after resigning.
@@ -30,8 +34,16 @@ func Run(ctx context.Context, s *session.Session, name string, work func(ctx con
 		return fmt.Errorf("%s %q: %w", kind, name, err)
 	}
 	r := &run{s, name, work, cfg}
+	pauses := retry.Pauses(ctx)
 	for {
 		o := r.once(ctx)
+		if !o.won && errors.Is(o.err, rpctypes.ErrNoSpace) { // or it would end every candidate in turn
+			if err := r.pause(ctx, pauses.NextBackOff()); err != nil {
+				return r.ended(err, "the last campaign", o.err)
+			}
+			continue
+		}
+		pauses.Reset()
 		switch {
 		case !o.won:
 			return o.err
@@ -51,8 +63,8 @@ func Run(ctx context.Context, s *session.Session, name string, work func(ctx con
 		if pause == backoff.Stop {
 			return o.err
 		}
-		if err := r.pause(ctx, pause, o.err); err != nil {
-			return err
+		if err := r.pause(ctx, pause); err != nil {
+			return r.ended(err, "the work returned", o.err)
 		}
 	}
 }
@@ -122,7 +134,7 @@ func (r *run) drained(o outcome) error {
 }
 
 // pause waits before the next campaign.
-func (r *run) pause(ctx context.Context, d time.Duration, last error) error {
+func (r *run) pause(ctx context.Context, d time.Duration) error {
 	k, err := session.Keeper(r.session)
 	if err != nil {
 		return err
@@ -135,12 +147,16 @@ func (r *run) pause(ctx context.Context, d time.Duration, last error) error {
 	case <-t.C:
 		return nil
 	case <-stands(k).drained:
-		err = ErrDrained
+		return ErrDrained
 	case <-bound.Done():
-		err = context.Cause(bound) // of ctx, or that the session was closed
+		return context.Cause(bound) // of ctx, or that the session was closed
 	}
+}
+
+// ended says why Run ends between two campaigns, and what there was last.
+func (r *run) ended(why error, what string, last error) error {
 	if last != nil {
-		err = fmt.Errorf("%w (the work returned: %w)", err, last)
+		why = fmt.Errorf("%w (%s: %w)", why, what, last)
 	}
-	return fmt.Errorf("%s %q: %w", kind, r.name, err)
+	return fmt.Errorf("%s %q: %w", kind, r.name, why)
 }

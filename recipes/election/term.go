@@ -28,7 +28,7 @@ type Term struct {
 }
 
 // Resign ends the term's context and then gives leadership to the next candidate: it has it at once, and sends nothing for it. With nobody
-// waiting there is no leader then. It removes nothing but its own: a term that was lost before gives ErrLost.
+// waiting, or when etcd is out of space, there is no leader then. It removes nothing but its own: a term that was lost before gives ErrLost.
 //
 // It takes 1 read and 1 transaction; one more of each whenever the candidate leaves at that very moment. What Hold.Release says of a ctx that has
 // ended, and of later calls, holds here. In Run it only ends the term's context, and returns nil: leadership is given away when the work has
@@ -51,7 +51,7 @@ func (t *Term) Release(ctx context.Context) error { return t.Resign(ctx) }
 // If there is no such candidate the error Is ErrNoCandidate, and the term goes on; it also goes on if etcd did not tell who waits (session.ErrUnavailable, or
 // ctx's error, and not ErrUnknownOutcome): Err tells, and who wants to stop whatever comes calls Resign. If it leaves in the moment between that look and the handing over,
 // the error Is ErrNoCandidate too, but the term is over: the session resigns for it in the background, and the next candidate
-// leads. ErrLost: the term was lost before. ErrUnknownOutcome: etcd did not answer as long as ctx lasted; the term is over, and the session goes on.
+// leads. The same holds if etcd is out of space, when nobody can be given anything (rpctypes.ErrNoSpace). ErrLost: the term was lost before. ErrUnknownOutcome: etcd did not answer as long as ctx lasted; the term is over, and the session goes on.
 //
 // It takes 1 read and 1 transaction; one more of each whenever the candidate before it leaves at that very moment. In Run it ends the term's context and returns: leadership is handed over when the work has returned, to
 // the next candidate if that one has left by then.

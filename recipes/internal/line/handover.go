@@ -38,7 +38,10 @@ func (e *Entry) HandOver(ctx context.Context, choose func(waiting State) int) er
 			if err != nil {
 				return err
 			}
-			if err := e.give(ctx, l, choose(l.Waiting)); !errors.Is(err, errLeft) {
+			switch err := e.give(ctx, l, choose(l.Waiting)); {
+			case errors.Is(err, rpctypes.ErrNoSpace):
+				return e.Release(ctx)
+			case !errors.Is(err, errLeft):
 				return err
 			}
 		}
@@ -46,7 +49,7 @@ func (e *Entry) HandOver(ctx context.Context, choose func(waiting State) int) er
 }
 
 // HandTo gives the place that e has to the i-th of l, in one Txn. It is false, and e has the place still, if that one has left,
-// or the one before it: then it stands elsewhere.
+// or the one before it: then it stands elsewhere. Out of space etcd refuses it (ErrNoSpace), and e has the place still as well.
 func (e *Entry) HandTo(ctx context.Context, l *Lineup, i int) (given bool, err error) {
 	err = retry.Until(ctx, func(ctx context.Context) error {
 		err := e.give(ctx, l, i)
@@ -71,8 +74,6 @@ func (e *Entry) give(ctx context.Context, l *Lineup, i int) error {
 	lost := clientv3.OpTxn([]clientv3.Cmp{place.Is()}, nil, e.unmark())
 	resp, err := e.line.keeper.Txn(ctx, ifs, then, []clientv3.Op{clientv3.OpGet(place.Name), lost})
 	switch {
-	case errors.Is(err, rpctypes.ErrNoSpace):
-		return e.Release(ctx)
 	case err != nil:
 		e.asked = e.asked || !retry.NotApplied(err)
 		return err
