@@ -93,6 +93,26 @@ func TestADrainedElectedTaskIsDone(t *testing.T) {
 	}
 }
 
+// TestADrainedElectedTaskThatFailsStopsTheApplication: what it returns is its own, not the end of its context.
+func TestADrainedElectedTaskThatFailsStopsTheApplication(t *testing.T) {
+	runs := make(chan struct{}, 1)
+	var s *session.Session
+	app := start(t, fx.Supply(recipestest.Client(t)), stilefx.Session(), fx.Populate(&s), stilefx.Elected("x", func(ctx context.Context, _ *election.Term, _ none) error {
+		runs <- struct{}{}
+		<-ctx.Done()
+		return errDisk
+	}))
+	wait := app.Wait()
+	within(t, "the task", runs)
+	if err := election.Drain(t.Context(), s); err != nil {
+		t.Errorf("Drain: %v", err)
+	}
+	if sig := within(t, "the shutdown", wait); sig.ExitCode != 1 {
+		t.Errorf("exit code %d, want 1", sig.ExitCode)
+	}
+	wantIs(t, stop(app), errDisk)
+}
+
 func ExampleElected() {
 	leads := make(chan struct{})
 	app := fx.New(

@@ -37,7 +37,8 @@ func Priority(n int) Option {
 }
 
 // Again has Run campaign again after its work has returned, nil or an error, with the pauses of b; it is reset when the work returned nil.
-// When b says backoff.Stop, Run returns what the work has returned. b is Run's own then: don't share it.
+// When b says backoff.Stop, Run returns what the work has returned. That of backoff v4 says so 15 minutes after its last reset, unless it is told otherwise:
+// backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0)). b is Run's own then: don't share it.
 func Again(b backoff.BackOff) Option {
 	return func(c *config) { c.again = b }
 }

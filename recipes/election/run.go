@@ -18,7 +18,9 @@ import (
 // and only then given to the next candidate, so that no work of two leaders overlaps, short of what package session says of paused processes.
 //
 // When work returns nil, Run resigns and returns nil; when it returns an error, Run resigns and returns that: with the option Again it campaigns again
-// instead. When the term is lost, or an operator takes it away, Run waits for work to return, whatever that returns, and campaigns again. Run returns an error that
+// instead. Work that has resigned or handed over by itself may return what its context says then (context.Canceled, session.ErrReleased): that counts as nil.
+// When the term is lost, or an operator takes it away, Run waits for work to return and campaigns again, whatever that returns: an error that isn't
+// the end of its context is told to the session's logger. Run returns an error that
 // Is ctx.Err() when ctx ends before it leads, session.ErrClosed when the session is closed, and ErrDrained after Drain.
 //
 // While etcd is out of space nobody can be elected: Run pauses, for 2 s at most, and campaigns again, until ctx ends. Any other refusal of etcd's ends it.
@@ -52,6 +54,7 @@ func Run(ctx context.Context, s *session.Session, name string, work func(ctx con
 		case ctx.Err() != nil:
 			return o.err
 		case o.lost:
+			r.drop(o.work)
 			continue
 		case cfg.again == nil:
 			return o.err
@@ -93,9 +96,12 @@ func (r *run) once(ctx context.Context) (o outcome) {
 			t.stand.leave()
 		}
 	}()
-	o.err = calls.Do(ctx, r.session, kind, r.name, func(ctx context.Context) error {
-		o.work = r.watched(ctx, t)
+	o.err = calls.Do(ctx, r.session, kind, r.name, func(within context.Context) error {
+		o.work = r.watched(within, t)
 		o.lost = errors.Is(t.Err(), session.ErrLost)
+		if ctx.Err() == nil && t.obeyed(o.work) {
+			o.work = nil
+		}
 		return o.work
 	}, t.win(r.cfg, r))
 	if o.won = t.Hold != nil && t.stand.term == t; o.won {
@@ -103,6 +109,11 @@ func (r *run) once(ctx context.Context) (o outcome) {
 		o.drained = errors.Is(context.Cause(t.Context()), ErrDrained)
 	}
 	return o
+}
+
+// obeyed reports whether work has returned what its context says, after it has resigned or handed over: that is no failure.
+func (t *Term) obeyed(work error) bool {
+	return errors.Is(context.Cause(t.Context()), session.ErrReleased) && (errors.Is(work, context.Canceled) || errors.Is(work, session.ErrReleased))
 }
 
 // ignored is how long work may go on after its context has ended before somebody hears of it.
@@ -124,6 +135,16 @@ func (r *run) watched(ctx context.Context, t *Term) error {
 	})
 	defer stop()
 	return r.work(ctx, t)
+}
+
+// drop tells the session's logger of an error of work's that goes nowhere else: the term was lost.
+func (r *run) drop(work error) {
+	if work == nil || errors.Is(work, context.Canceled) || errors.Is(work, session.ErrLost) {
+		return
+	}
+	if k, err := session.Keeper(r.session); err == nil {
+		k.Logger().Warn("the work of a leader whose term was lost has failed; it campaigns again", "election", r.name, "err", work)
+	}
 }
 
 func (r *run) drained(o outcome) error {
