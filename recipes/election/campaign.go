@@ -49,15 +49,18 @@ func (t *Term) win(cfg *config, run *run) calls.Get {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.What(), err)
 		}
+		t.keeper, t.stand, t.run = c.Keeper, stand, run
 		h, err := c.Attempt(ctx, t.take(c, cfg))
-		if err == nil {
-			t.Hold, t.keeper, t.stand, t.run = session.NewHold(h), c.Keeper, stand, run
+		if err != nil {
+			stand.leave()
+		} else {
+			t.Hold = session.NewHold(h)
 			if err = stand.lead(t); err == nil {
 				return h, nil
 			}
 			_ = h.Release(ctx)
+			t.leaves()
 		}
-		stand.leave()
 		if errors.Is(err, ErrDrained) {
 			err = ErrDrained // the caller's ctx has not ended
 		}
@@ -81,7 +84,7 @@ func (t *Term) take(c *calls.Call, cfg *config) calls.Take {
 			What:   c.What(),
 			Keys:   e.Granted(),
 			Claims: []fencing.Claim{{Resource: c.Resource(), Token: fencing.FromRevision(place.Rev), Mode: fencing.Exclusive, Key: place.Name}},
-			Give:   func(ctx context.Context) error { return e.HandOver(ctx, t.successor) },
+			Give:   t.give,
 		}, nil
 	}
 }

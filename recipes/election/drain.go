@@ -15,7 +15,8 @@ import (
 // every term ends, with the cause ErrDrained, and leadership goes to the next candidate (of those in Run: when the work has returned). It returns
 // when this session leads nothing. The session's other holds stay; there is no way back but another session.
 //
-// If ctx ends before, the error says how many go on: they end when their work returns. Don't call it from the work of Run, which it waits for.
+// If ctx ends before, the error says how many go on: they end when their work returns, and when etcd has
+// taken what the session gives back in the background. Don't call it from the work of Run, which it waits for.
 func Drain(ctx context.Context, s *session.Session) error {
 	k, err := session.Keeper(s)
 	switch {
@@ -45,7 +46,7 @@ func Drain(ctx context.Context, s *session.Session) error {
 		}
 	}
 	if left > 0 {
-		errs = append(errs, fmt.Errorf("%d of %d elections go on until their work returns: %w", left, len(all), retry.Why(ctx)))
+		errs = append(errs, fmt.Errorf("%d of %d elections go on until their work returns, or etcd takes back what they give: %w", left, len(all), retry.Why(ctx)))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%s: drain: %w", kind, err)
@@ -127,13 +128,32 @@ func (st *stand) lead(t *Term) error {
 	}
 	st.term = t
 	if t.run == nil { // one that is lost may never be resigned
-		context.AfterFunc(t.Context(), func() {
-			if errors.Is(context.Cause(t.Context()), session.ErrLost) {
-				st.leave()
-			}
-		})
+		context.AfterFunc(t.Context(), t.leaves)
 	}
 	return nil
+}
+
+// leaves has the stand left as soon as the term, which has ended, is nobody's: it was lost, it was given back (give does it), or its lease has ended.
+func (t *Term) leaves() {
+	why := context.Cause(t.Context())
+	if _, asked := errors.AsType[*session.RevokedError](why); errors.Is(why, session.ErrLost) && !asked {
+		t.stand.leave()
+		return
+	}
+	select {
+	case <-t.stand.left:
+		return
+	default:
+	}
+	go func() {
+		ended, cancel := t.keeper.Bound(context.Background(), t.lease)
+		defer cancel()
+		select {
+		case <-t.stand.left:
+		case <-ended.Done():
+			t.stand.leave()
+		}
+	}()
 }
 
 // end ends the campaign, or the term.

@@ -92,8 +92,8 @@ type outcome struct {
 func (r *run) once(ctx context.Context) (o outcome) {
 	t := &Term{}
 	defer func() { // also when work panics
-		if t.stand != nil {
-			t.stand.leave()
+		if t.Hold != nil {
+			t.leaves()
 		}
 	}()
 	o.err = calls.Do(ctx, r.session, kind, r.name, func(within context.Context) error {

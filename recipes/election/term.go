@@ -38,8 +38,16 @@ func (t *Term) Resign(ctx context.Context) error {
 		session.End(t.Hold, session.ErrReleased)
 		return nil
 	}
-	defer t.stand.leave()
 	return t.Hold.Release(ctx)
+}
+
+// give gives leadership to the successor. It may have to be called again.
+func (t *Term) give(ctx context.Context) error {
+	err := t.entry.HandOver(ctx, t.successor)
+	if err == nil || errors.Is(err, keep.ErrNotThere) {
+		t.stand.leave()
+	}
+	return err
 }
 
 // Release is Resign.
@@ -76,10 +84,8 @@ func (t *Term) HandOver(ctx context.Context, candidateID string) error {
 		session.End(t.Hold, session.ErrReleased)
 		return nil
 	}
-	defer t.stand.leave()
 	t.next.set(candidateID) // whoever resigns for this term does as it was told, if it can
-	return session.Exchange(ctx, t.Hold, func(ctx context.Context) error { return t.handTo(ctx, l, candidateID) },
-		func(ctx context.Context) error { return t.entry.HandOver(ctx, t.successor) })
+	return session.Exchange(ctx, t.Hold, func(ctx context.Context) error { return t.handTo(ctx, l, candidateID) }, t.give)
 }
 
 // handTo hands over to the candidate with that id, which stands in l. It looks again if the line has changed: others may leave it.
@@ -90,7 +96,11 @@ func (t *Term) handTo(ctx context.Context, l *line.Lineup, candidateID string) e
 			return fmt.Errorf("hand over to %q, which left at that moment: %w", candidateID, ErrNoCandidate)
 		}
 		given, err := t.entry.HandTo(ctx, l, i)
-		if given || err != nil {
+		switch {
+		case given:
+			t.stand.leave()
+			return nil
+		case err != nil:
 			return err
 		}
 		if l, err = t.entry.Lineup(ctx); err != nil {
