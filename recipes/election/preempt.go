@@ -8,11 +8,15 @@ import (
 
 	"github.com/stile-dev/stile/recipes/internal/keep"
 	"github.com/stile-dev/stile/recipes/internal/line"
+	"github.com/stile-dev/stile/recipes/internal/retry"
 )
 
 // Preempt has a candidate that waits ask every leader of a lower priority to go: it puts the same order beside the leader's place as Evict does, without
 // a grace, by "candidate <id>". So the leader's context ends with a *session.RevokedError, and leadership goes to the candidate with the
 // highest priority (of work in Run: when that has returned). Without Priority it does nothing.
+//
+// If etcd refuses (a missing permission, no space) it asks again, after 2 s at most. Who preempts undoes an Evict: an evicted leader in Run
+// that has this option, and a higher priority than its successor, stands again and asks that one to go.
 //
 // A candidate that preempts watches the leader, wherever in line it stands: 1 watch and 1 read more, and 1 transaction for each leader that it asks.
 func Preempt() Option {
@@ -30,13 +34,23 @@ func (p preempting) Stands(ctx context.Context, e *line.Entry) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	asking.Go(func() {
-		for n, err := range e.Occupied(ctx) {
-			if err != nil || p.ask(ctx, e, n.Holders) != nil {
-				return // the end of ctx, or etcd refuses: then the candidate waits as any other
-			}
+		pauses := retry.Pauses(ctx)
+		for ctx.Err() == nil {
+			p.watch(ctx, e, pauses.Reset)
+			_ = retry.Sleep(ctx, pauses.NextBackOff()) // etcd refuses, which may end
 		}
 	})
 	return func() { cancel(); asking.Wait() }
+}
+
+// watch asks leaders to go until something fails. It calls fine whenever nothing does.
+func (p preempting) watch(ctx context.Context, e *line.Entry, fine func()) {
+	for n, err := range e.Occupied(ctx) {
+		if err != nil || p.ask(ctx, e, n.Holders) != nil {
+			return
+		}
+		fine()
+	}
 }
 
 func (p preempting) ask(ctx context.Context, e *line.Entry, holders line.State) error {

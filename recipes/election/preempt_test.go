@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/stile-dev/stile/recipes/election"
 	"github.com/stile-dev/stile/recipes/recipestest"
 	"github.com/stile-dev/stile/recipes/session"
@@ -55,5 +57,29 @@ func TestPreempt(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Run = %v", err)
 	}
+	nothing(t, c)
+}
+
+// TestPreemptAsksAgain: after etcd has refused to take what it asks.
+func TestPreemptAsksAgain(t *testing.T) {
+	c, f := recipestest.Namespace(t, t.Name()), recipestest.NewFaults(t)
+	mine := recipestest.Namespace(t, t.Name(), f)
+	s, asks := open(t, c), open(t, mine)
+	requests := recipestest.Count(mine)
+	first := win(t, s, election.Priority(2))
+	hasty := campaigns(t, asks, c, election.Priority(2), election.Preempt())
+	low := campaigns(t, s, c, election.Priority(1))
+	eventually(t, "it never looks", func() bool { return requests.Txns.Load() == 2 && requests.Gets.Load() == 1 })
+	refused := f.Refuse(1, rpctypes.ErrGRPCPermissionDenied)
+	if err := first.HandOver(t.Context(), low.id); err != nil {
+		t.Fatal(err)
+	}
+	second := low.leads(t)
+	<-refused
+	third := hasty.leads(t)
+	if _, ok := errors.AsType[*session.RevokedError](context.Cause(second.Context())); !ok {
+		t.Errorf("the term has ended with %v, want that it was asked for", context.Cause(second.Context()))
+	}
+	resign(t, third)
 	nothing(t, c)
 }
