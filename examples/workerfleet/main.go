@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -62,8 +63,12 @@ func run(endpoint, name string, shards int, ttl time.Duration) error {
 	// Standing for the election is being in the fleet: etcd takes a candidate out of it when its session ends.
 	err = election.Run(ctx, s, fleet, func(ctx context.Context, term *election.Term) error {
 		fmt.Println(name, "leads")
-		return lead(ctx, client, term, shards)
-	}, election.Value(name))
+		err := lead(ctx, client, term, shards)
+		if err != nil && ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, name, "resigns, and stands again:", err) // it works on meanwhile
+		}
+		return err
+	}, election.Value(name), election.Again(backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(0))))
 	if ctx.Err() != nil { // it was stopped: it has left the fleet, and another leads
 		err = nil
 	}
