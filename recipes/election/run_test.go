@@ -104,6 +104,9 @@ func TestRunKeepsLeadingUntilTheWorkHasReturned(t *testing.T) {
 		"Release": func(_ func(), _ *session.Session, term *election.Term, _ string) error {
 			return term.Release(t.Context())
 		},
+		"Hold.Release": func(_ func(), _ *session.Session, term *election.Term, _ string) error {
+			return term.Hold.Release(t.Context()) // of the session's hold that a term is
+		},
 		"HandOver": func(_ func(), _ *session.Session, term *election.Term, to string) error {
 			return term.HandOver(t.Context(), to)
 		},

@@ -150,7 +150,7 @@ var All = []Mutant{
 		"	if waited || !waited {\n",
 	}}},
 	{Name: "a free slot is one to be had, whatever the limit was", Edits: []Edit{
-		{semDir + "want.go", "	ifs := []clientv3.Cmp{free(g, lookName)}\n", "	var ifs []clientv3.Cmp\n"},
+		{semDir + "want.go", "	ifs := []clientv3.Cmp{free(g, lookName), sane(g)}\n", "	ifs := []clientv3.Cmp{sane(g)}\n"},
 		{semDir + "want.go", "if h.taken+w.N > rec.Limit || len(names) < w.N {", "if len(names) < w.N {"},
 	}},
 	{Name: "a limit that was lowered is not said to be", Edits: []Edit{{
@@ -160,8 +160,10 @@ var All = []Mutant{
 	}}},
 	{Name: "leadership is given away under the work", Edits: []Edit{{
 		elecDir + "term.go",
-		"	if t.run != nil {\n		session.End(t.Hold, session.ErrReleased)\n		return nil\n	}\n	defer t.stand.leave()\n",
-		"",
+		"	if t.run != nil {\n		session.End(t.Hold, session.ErrReleased)\n		return nil\n	}\n	return t.Hold.Release(ctx)\n",
+		"	return t.Hold.Release(ctx)\n",
+	}, {
+		keepDir + "hold.go", "	if joined {\n", "	if joined && false {\n",
 	}}},
 	{Name: "observers are told what was not so yet", Edits: []Edit{{
 		elecDir + "observe.go",
