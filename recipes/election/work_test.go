@@ -35,7 +35,7 @@ func TestWorkThatResignsHasNotFailed(t *testing.T) {
 				<-ctx.Done()
 				return says(ctx)
 			})
-			if result == errWork && !errors.Is(err, errWork) || result != errWork && err != nil {
+			if result == errWork && !errors.Is(err, errWork) || result != errWork && err != nil { //nolint:errorlint // which of the two it is
 				t.Errorf("%s: work returned %v, and Run %v", what, result, err)
 			}
 			resign(t, next.leads(t))
@@ -71,7 +71,7 @@ func TestAnErrorOfWorkWhoseTermWasLostIsReported(t *testing.T) {
 			t.Errorf("Run = %v after %d runs", err, runs)
 		}
 		told := strings.Count(log.String(), "whose term was lost has failed")
-		if want := map[bool]int{true: 1}[result == errWork]; told != want {
+		if want := map[bool]int{true: 1}[result == errWork]; told != want { //nolint:errorlint // likewise
 			t.Errorf("work returned %v, and the log says %q", result, log.String())
 		}
 	}

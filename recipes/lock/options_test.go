@@ -105,13 +105,22 @@ func TestALockIsKeptForTheShortestHold(t *testing.T) {
 		give func(t *testing.T, s *session.Session, held *lock.Held) error
 		wait bool // somebody does meanwhile
 	}{
-		"Release":              {nil, func(t *testing.T, _ *session.Session, held *lock.Held) error { return held.Release(t.Context()) }, false},
-		"Release to a waiter":  {nil, func(t *testing.T, _ *session.Session, held *lock.Held) error { return held.Release(t.Context()) }, true},
-		"Close":                {nil, func(t *testing.T, s *session.Session, _ *lock.Held) error { return s.Close(t.Context()) }, false},
-		"Close, with a waiter": {nil, func(t *testing.T, s *session.Session, _ *lock.Held) error { return s.Close(t.Context()) }, true},
+		"Release": {nil, func(t *testing.T, _ *session.Session, held *lock.Held) error {
+			t.Helper()
+			return held.Release(t.Context())
+		}, false},
+		"Release to a waiter": {nil, func(t *testing.T, _ *session.Session, held *lock.Held) error {
+			t.Helper()
+			return held.Release(t.Context())
+		}, true},
+		"Close":                {nil, func(t *testing.T, s *session.Session, _ *lock.Held) error { t.Helper(); return s.Close(t.Context()) }, false},
+		"Close, with a waiter": {nil, func(t *testing.T, s *session.Session, _ *lock.Held) error { t.Helper(); return s.Close(t.Context()) }, true},
 		"with Delay": {
 			[]lock.Option{lock.Delay(time.Hour)},
-			func(t *testing.T, _ *session.Session, held *lock.Held) error { return held.Release(t.Context()) }, true,
+			func(t *testing.T, _ *session.Session, held *lock.Held) error {
+				t.Helper()
+				return held.Release(t.Context())
+			}, true,
 		},
 	}, func(t *testing.T, c struct {
 		opts []lock.Option
@@ -119,6 +128,7 @@ func TestALockIsKeptForTheShortestHold(t *testing.T) {
 		wait bool
 	},
 	) {
+		t.Helper()
 		client := recipestest.Client(t)
 		s, last := open(t, client), open(t, client)
 		held, err := lock.TryAcquire(t.Context(), s, "x", append(c.opts, lock.MinHold(2*time.Second))...)
