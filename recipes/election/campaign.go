@@ -20,7 +20,8 @@ const kind = "election"
 const leader = "leader"
 
 // Campaign stands for the election until it is won, and returns the term. ctx bounds the waiting, not the leading. What lock.Acquire says of
-// etcd's absence, and of what failure leaves behind, holds here too; out of space etcd refuses it (rpctypes.ErrNoSpace), also when it has waited. The term lasts until Resign or HandOver, or until it is lost; it is the
+// etcd's absence, and of what failure leaves behind, holds here too; out of space etcd refuses it (rpctypes.ErrNoSpace), also when it has
+// waited. The term lasts until Resign or HandOver, or until it is lost; it is the
 // caller's to watch its Context. Run does that by itself.
 func Campaign(ctx context.Context, s *session.Session, name string, opts ...Option) (*Term, error) {
 	cfg, err := configure(opts)

@@ -15,13 +15,16 @@
 //	leads ── its lease ends ──▶ the heir gives leadership to whoever is first: itself, or a candidate of a higher priority
 //
 // The invariant: leadership is one key (the place), which is never rewritten during a term; its mod revision is the term. Leadership is given by one transaction
-// that compares the place and the successor's entry, and writes the place on the successor's lease: there is no moment without a leader, and none with two. If the successor
+// that compares the place and the successor's entry, and writes the place on the successor's lease: there is no moment without a leader,
+// and none with two. If the successor
 // has left the compare fails, and the leader looks for another.
 //
 // # What is promised
 //
-// At most one leader a term, and terms rise. A leader stays, whoever comes (but for Preempt). Nobody leads after its campaign has failed, and nobody leads without knowing: a candidate that
-// is given leadership after it has given up gives it back. Candidates that have died stand in line until their leases have ended: leadership given to one is lost for at most
+// At most one leader a term, and terms rise. A leader stays, whoever comes (but for Preempt). Nobody leads after its campaign has failed,
+// and nobody leads without knowing: a candidate that
+// is given leadership after it has given up gives it back. Candidates that have died stand in line until their leases have ended:
+// leadership given to one is lost for at most
 // that long. What cannot be promised is what no lock can promise; see package session.
 //
 // # What it costs

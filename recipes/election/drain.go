@@ -145,15 +145,16 @@ func (t *Term) leaves() {
 		return
 	default:
 	}
-	go func() {
-		ended, cancel := t.keeper.Bound(context.Background(), t.lease)
-		defer cancel()
+	waits := t.keeper.Go(t.lease, func(ctx context.Context) {
 		select {
 		case <-t.stand.left:
-		case <-ended.Done():
+		case <-ctx.Done():
 			t.stand.leave()
 		}
-	}()
+	})
+	if !waits {
+		t.stand.leave()
+	}
 }
 
 // end ends the campaign, or the term.

@@ -22,8 +22,10 @@ func ID(id string) ClientOption {
 
 // Evict asks the leader to go within grace, and says why. Its Revoking is closed; at the end of the grace its term ends with a
 // *session.RevokedError, and leadership goes to the next candidate (of work in Run: when that has returned). An evicted leader in Run campaigns again.
-// Its successor is chosen before it stands again, so that it leads again at once only if nobody else waits; later it leads when its turn comes, by its priority. If it
-// has the option Preempt, and a higher priority than its successor, it takes leadership back: stop it, or have it Drain. It returns when etcd has the order, which the leader hears
+// Its successor is chosen before it stands again, so that it leads again at once only if nobody else waits; later it leads when its turn
+// comes, by its priority. If it
+// has the option Preempt, and a higher priority than its successor, it takes leadership back: stop it, or have it Drain. It returns when
+// etcd has the order, which the leader hears
 // within a second. ErrNotHeld: nobody leads. It takes 1 read and 1 transaction.
 func Evict(ctx context.Context, client *clientv3.Client, name, reason string, grace time.Duration, opts ...ClientOption) error {
 	return calls.Revoke(ctx, client, kind, name, reason, grace, opts, leading)

@@ -57,11 +57,14 @@ func (t *Term) Release(ctx context.Context) error { return t.Resign(ctx) }
 // ends before.
 //
 // If there is no such candidate the error Is ErrNoCandidate, and the term goes on; it also goes on if etcd did not tell who waits (session.ErrUnavailable, or
-// ctx's error, and not ErrUnknownOutcome): Err tells, and who wants to stop whatever comes calls Resign. If it leaves in the moment between that look and the handing over,
+// ctx's error, and not ErrUnknownOutcome): Err tells, and who wants to stop whatever comes calls Resign. If it leaves in the moment
+// between that look and the handing over,
 // the error Is ErrNoCandidate too, but the term is over: the session resigns for it in the background, and the next candidate
-// leads. The same holds if etcd is out of space, when nobody can be given anything (rpctypes.ErrNoSpace). ErrLost: the term was lost before. ErrUnknownOutcome: etcd did not answer as long as ctx lasted; the term is over, and the session goes on.
+// leads. The same holds if etcd is out of space, when nobody can be given anything (rpctypes.ErrNoSpace). ErrLost: the term was lost
+// before. ErrUnknownOutcome: etcd did not answer as long as ctx lasted; the term is over, and the session goes on.
 //
-// It takes 1 read and 1 transaction; one more of each whenever the candidate before it leaves at that very moment. In Run it ends the term's context and returns: leadership is handed over when the work has returned, to
+// It takes 1 read and 1 transaction; one more of each whenever the candidate before it leaves at that very moment. In Run it ends the
+// term's context and returns: leadership is handed over when the work has returned, to
 // the next candidate if that one has left by then.
 func (t *Term) HandOver(ctx context.Context, candidateID string) error {
 	if ctx == nil {

@@ -31,7 +31,8 @@
 //
 // For a resource that can't check tokens, [Delay] keeps the lock for a while after a holder that crashed or lost it (Consul's lock-delay), and [MinHold] for a
 // while in any case. Everybody obeys, with or without options: who waits goes on waiting, TryAcquire says held, Inspect shows State.Kept. No clock but etcd's
-// is asked; it ends a Delay up to four thirds of the session's TTL late, later after a change of its leader. If the key was taken (Force) it runs from when the hold is
+// is asked; it ends a Delay up to four thirds of the session's TTL late, later after a change of its leader. If the key was taken (Force)
+// it runs from when the hold is
 // released. Acquiring takes 1 transaction more, MinHold 1 lease more; a session has 1 lease for each Delay that it uses, renewed before its own.
 //
 // # Not re-entrant

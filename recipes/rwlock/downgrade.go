@@ -11,7 +11,8 @@ import (
 //
 // Whoever has asked for the lock (Revoke) has asked for that one too: its grace begins anew.
 //
-// If it fails the lock is not held any more (but with a nil ctx nothing is done): ErrLost if it was lost before, and session.ErrUnknownOutcome if etcd did not answer as long as ctx
+// If it fails the lock is not held any more (but with a nil ctx nothing is done): ErrLost if it was lost before, and
+// session.ErrUnknownOutcome if etcd did not answer as long as ctx
 // lasted; then the session gives it back in the background. There is no way up again: a reader that waited to write would wait for itself.
 func (w *Write) Downgrade(ctx context.Context) (*Read, error) {
 	g := w.got

@@ -87,8 +87,6 @@ func tryAcquire(m mode, g *got) calls.Get {
 	return calls.Trying(func(c *calls.Call) calls.Take { return take(c, m, (*line.Line).TryAcquire, g) }, heldBy)
 }
 
-type get func(ln *line.Line, ctx context.Context, lease *keep.Lease, d line.Details, want line.Want) (*line.Entry, error)
-
 // got is what an acquisition has got in the end.
 type got struct {
 	call  *calls.Call
@@ -97,7 +95,7 @@ type got struct {
 }
 
 // take takes the lock in one mode.
-func take(c *calls.Call, m mode, get get, g *got) calls.Take {
+func take(c *calls.Call, m mode, get line.Get, g *got) calls.Take {
 	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
 		ln, want := line.Placed(c.Keeper, c.Prefix), line.Want(wantsWrite{})
 		d.Want = writerPlace

@@ -31,7 +31,8 @@
 // # What it costs
 //
 // One permit, nobody in line: 1 transaction, and 1 to release. (It asks for one slot after the other, within one transaction: as many as it knows there to be, 56
-// at the most. If those are taken and there are more, or if p/look is there, it takes 2.) Several permits: 2 transactions. One who waits joins with 1 transaction, opens
+// at the most. If those are taken and there are more, or if p/look is there, it takes 2.) Several permits: 2 transactions. One who waits
+// joins with 1 transaction, opens
 // 2 watches and reads once; next in line it watches the permits, reads once, and takes them by 1 transaction. A grant wakes one waiter, however many there are.
 // A release is 1 transaction, of however many permits.
 //

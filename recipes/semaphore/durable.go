@@ -43,8 +43,9 @@ import (
 //
 // # When etcd does not answer
 //
-// A call returns at most 250 ms after its ctx has ended, and all but Acquire and Watch after 5 s in any case; the error Is session.ErrUnavailable if etcd
-// gave no answer in time, and nothing was changed. If others were faster at each attempt for as long, the error says that instead. If a write was sent whose answer did not come, the error Is session.ErrUnknownOutcome instead, and the
+// A call but Release returns at most 250 ms after its ctx has ended, and all but Acquire and Watch after 5 s in any case; the error Is session.ErrUnavailable if etcd
+// gave no answer in time, and nothing was changed. If others were faster at each attempt for as long, the error says that instead. If a
+// write was sent whose answer did not come, the error Is session.ErrUnknownOutcome instead, and the
 // write may still arrive. To call again is safe, and settles it unless that call is refused (by an If, or by etcd): each write is conditional on what the
 // semaphore was when it was sent, so only one of them can ever be applied. An acquisition that is to be called off for good
 // needs Acquire and then Release, or Remove, whose return says that nothing sent before is granted any more; that Held finds nothing does not say so.

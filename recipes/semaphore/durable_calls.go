@@ -86,9 +86,12 @@ func (d *DurableSemaphore) Held(ctx context.Context, id string) (DurablePermit, 
 // Twice is the same as once: who was released is remembered for a day (by the wall clock of whoever writes the record), but no more than the last 256
 // of them. A permit that was taken away by Remove gives an error that Is session.ErrLost, and one that is not known, or not any more, ErrNotHeld.
 //
-// It is bounded by ctx as all calls are: with one that has ended nothing is sent.
+// No lease gives back what is not released. So it goes on although ctx has ended, or ends on the way: it takes 5 s at most, whatever ctx says.
 func (d *DurableSemaphore) Release(ctx context.Context, id string, token fencing.Token, opts ...DurableOption) error {
 	const act = "release"
+	if ctx != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
 	o := durableOpts(opts)
 	var none error
 	if token.IsZero() {

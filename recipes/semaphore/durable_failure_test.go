@@ -27,7 +27,7 @@ func TestNoDurableCallOutlivesItsContext(t *testing.T) {
 			proxy := recipestest.NewProxy(t, recipestest.Endpoint(t))
 			c := recipestest.Client(t, proxy)
 			d := newDurable(t, c, 2)
-			p := takes(t, d, "held")
+			takes(t, d, "held")
 			waiting := make(chan error, 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			full := newNamed(t, c, "full", 0)
@@ -44,7 +44,6 @@ func TestNoDurableCallOutlivesItsContext(t *testing.T) {
 					return durableErr(d.TryAcquire(ctx, "m2"))
 				},
 				"Held":    func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Held(ctx, "held")) },
-				"Release": func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.Release(ctx, "held", p.Token) },
 				"Remove":  func(ctx context.Context, d *semaphore.DurableSemaphore) error { return d.Remove(ctx, "held", "") },
 				"Inspect": func(ctx context.Context, d *semaphore.DurableSemaphore) error { return durableErr(d.Inspect(ctx)) },
 			} {
@@ -290,5 +289,31 @@ func TestAClosedClientIsNotWaitedFor(t *testing.T) {
 	}
 	if _, err := d.Acquire(context.Background(), "m1"); err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("Acquire = %v", err)
+	}
+}
+
+// TestADurableReleaseOutlivesItsContext: nothing else would give the permit back. It takes 5 s at most.
+func TestADurableReleaseOutlivesItsContext(t *testing.T) {
+	t.Parallel()
+	proxy := recipestest.NewProxy(t, recipestest.Endpoint(t))
+	d := newDurable(t, recipestest.Client(t, proxy), 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	first, second := takes(t, d, "m1"), takes(t, d, "m2")
+	if err := d.Release(ctx, "m1", first.Token); err != nil {
+		t.Errorf("Release = %v", err)
+	}
+	proxy.Cut(recipestest.Reset)
+	start := time.Now()
+	err := d.Release(ctx, "m2", second.Token)
+	if took := time.Since(start); took > 50*time.Second {
+		t.Errorf("Release took %v", took)
+	}
+	if errors.Is(err, session.ErrUnavailable) == errors.Is(err, session.ErrUnknownOutcome) {
+		t.Errorf("Release = %v, want to be told that etcd is away, or that the outcome is unknown", err)
+	}
+	proxy.Mend()
+	if s := inspects(t, d); len(s.Holders) > 1 {
+		t.Errorf("%+v, want m2 at most", s)
 	}
 }

@@ -109,10 +109,8 @@ func isDurable(ctx context.Context, c *calls.Call) bool {
 	return err == nil && kv != nil
 }
 
-type get func(ln *line.Line, ctx context.Context, lease *keep.Lease, d line.Details, want line.Want) (*line.Entry, error)
-
 // take takes the permits on one lease.
-func (a *acquisition) take(c *calls.Call, get get) calls.Take {
+func (a *acquisition) take(c *calls.Call, get line.Get) calls.Take {
 	ln := line.Placed(c.Keeper, c.Prefix)
 	return func(ctx context.Context, lease *keep.Lease, d line.Details) (interface{ Abandon() }, keep.Spec, error) {
 		d.Want = wanted(a.n)

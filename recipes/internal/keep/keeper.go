@@ -126,8 +126,8 @@ func (k *Keeper) leave() {
 }
 
 // Go runs task in the background. Its ctx ends when lease has ended, for then there is nothing left to do for it, and
-// at the latest when Close is done; Close waits for the task.
-func (k *Keeper) Go(lease *Lease, task func(ctx context.Context)) {
+// at the latest when Close is done; Close waits for the task. It is false, and there is no task, when Close is past waiting.
+func (k *Keeper) Go(lease *Lease, task func(ctx context.Context)) (started bool) {
 	ctx, cancel := context.WithCancelCause(k.alive)
 	stop := follow(lease.ctx, cancel)
 	k.mu.Lock()
@@ -140,9 +140,10 @@ func (k *Keeper) Go(lease *Lease, task func(ctx context.Context)) {
 		defer k.mu.Unlock()
 		k.chores.leave()
 	}
-	if !k.spawn(func() { defer done(); task(ctx) }) {
+	if started = k.spawn(func() { defer done(); task(ctx) }); !started {
 		done()
 	}
+	return started
 }
 
 // spawn starts a goroutine that Close waits for. It is false when Close is past waiting.

@@ -147,7 +147,7 @@ func (l *Lease) forget(o *Outliving) {
 func (l *Lease) revokeOutliving(ctx context.Context) error {
 	var errs []error
 	for _, o := range l.unused() {
-		errs = append(errs, l.keeper.revoke(ctx, o.id))
+		errs = append(errs, l.keeper.Revoke(ctx, o.id))
 	}
 	return errors.Join(errs...)
 }

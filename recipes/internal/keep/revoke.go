@@ -46,14 +46,15 @@ func (l *Lease) released() <-chan struct{} {
 
 // revoke has etcd end the lease and delete all its keys, and then end what was to outlive it and isn't needed. It tries until ctx ends.
 func (l *Lease) revoke(ctx context.Context) error {
-	if err := l.keeper.revoke(ctx, l.id); err != nil {
+	if err := l.keeper.Revoke(ctx, l.id); err != nil {
 		return err
 	}
 	l.keeper.drop(l)
 	return l.revokeOutliving(ctx)
 }
 
-func (k *Keeper) revoke(ctx context.Context, id clientv3.LeaseID) error {
+// Revoke has etcd end a lease. It tries until ctx ends.
+func (k *Keeper) Revoke(ctx context.Context, id clientv3.LeaseID) error {
 	err := retry.Until(ctx, func(ctx context.Context) error {
 		leases, err := k.leaser()
 		if err != nil {

@@ -22,6 +22,9 @@ func (e *Entry) Granted() []keep.Key { return e.granted }
 // Wish is what somebody had asked of the hold that was exchanged, nil if nothing is known.
 func (e *Entry) Wish() *mvccpb.KeyValue { return e.wish }
 
+// A Get is Acquire or TryAcquire.
+type Get func(ln *Line, ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error)
+
 // Acquire gets what want says: at once if it is free and nobody waits, which takes one Txn, and otherwise in its turn. It tries until ctx
 // ends (a ctx of Keeper.Bound) and leaves nothing behind when it fails: what it doesn't know it has found out in the background.
 func (ln *Line) Acquire(ctx context.Context, lease *keep.Lease, d Details, want Want) (*Entry, error) {

@@ -78,7 +78,8 @@ func (e *Entry) give(ctx context.Context, l *Lineup, i int) error {
 		e.asked = e.asked || !retry.NotApplied(err)
 		return err
 	case resp.Succeeded:
-		e.buryInFrontOf(l, i)
+		e.toBury(l.inFrontOf(i)...) // the one that was appointed doesn't move past them
+		e.bury()
 		return nil
 	}
 	if kv := one(resp, 0); kv != nil && kv.ModRevision == place.Rev {
@@ -99,17 +100,7 @@ func (e *Entry) elsewhere(grant *Grant, l *Lineup, pass clientv3.Op) {
 	}
 	stands, appoint := l.Appoint(i, grant.Place)
 	grant.If, grant.Then, grant.away = append(grant.If, stands...), appoint, true
-	for _, mark := range l.inFrontOf(i) {
-		e.toBury(mark)
-	}
-}
-
-// buryInFrontOf deletes the marks that the i-th of l would have moved past, had it not been appointed.
-func (e *Entry) buryInFrontOf(l *Lineup, i int) {
-	for _, mark := range l.inFrontOf(i) {
-		e.toBury(mark)
-	}
-	e.bury()
+	e.toBury(l.inFrontOf(i)...)
 }
 
 // inFrontOf are the marks between the i-th in line and whoever stands before it. (Appoint deletes those before the first.)

@@ -163,7 +163,8 @@ type Named struct {
 	noted  int64 // the revision of the record that Revoked was read from
 }
 
-// ReadAll reads all lines of one kind in which somebody stands or has a place, or of which there is a record, or that are kept, by name. Tails left behind by crashes are swept.
+// ReadAll reads all lines of one kind in which somebody stands or has a place, or of which there is a record, or that are kept, by name.
+// Tails left behind by crashes are swept.
 func ReadAll(ctx context.Context, kv clientv3.KV, root, kind string) ([]Named, error) {
 	resp, err := kv.Get(ctx, keys.Kind(root, kind), clientv3.WithPrefix())
 	if err != nil {

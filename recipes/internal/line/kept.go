@@ -113,9 +113,11 @@ func (e *Entry) lookKept(ctx context.Context) (by *mvccpb.KeyValue, err error) {
 
 // arming is what a holder has written, or may have, so that the lock is kept after it.
 type arming struct {
-	on      *keep.Outliving // for the delay, or nil
-	value   string          // of keptDelay
-	written [2]int64        // when keptDelay and keptMin were written, as far as is known
+	on      *keep.Outliving    // for the delay, or nil
+	value   string             // of keptDelay
+	written [2]int64           // when keptDelay and keptMin were written, as far as is known
+	spare   []clientv3.LeaseID // granted for keptMin, by attempts before the last
+	last    clientv3.LeaseID   // granted by the last one
 }
 
 // errKept says that the lock is kept after somebody else.
@@ -129,7 +131,7 @@ func (e *Entry) arm(ctx context.Context) error {
 	if e.armed == nil {
 		e.armed = &arming{}
 	}
-	return retry.Until(ctx, func(ctx context.Context) error {
+	err := retry.Until(ctx, func(ctx context.Context) error {
 		puts, err := e.keeping(ctx)
 		if err != nil {
 			return err
@@ -147,6 +149,21 @@ func (e *Entry) arm(ctx context.Context) error {
 		}
 		return e.unarmed(ctx, resp)
 	})
+	e.endSpare(err != nil)
+	return err
+}
+
+// endSpare has etcd end, in the background, the leases for the shortest hold on which nothing is to stand, or all of them. A request that comes
+// late and names one of them is refused.
+func (e *Entry) endSpare(all bool) {
+	spare := e.armed.spare
+	if all && e.armed.last != 0 {
+		spare = append(spare, e.armed.last)
+	}
+	e.armed.spare, e.armed.last = nil, 0
+	for _, id := range spare {
+		e.line.keeper.Finish(e.lease, "end a lease for the shortest hold", func(ctx context.Context) error { return e.line.keeper.Revoke(ctx, id) })
+	}
 }
 
 // keeping writes on what leases there have to be. That of the shortest hold is a new one each time, for it runs from now on.
@@ -168,6 +185,10 @@ func (e *Entry) keeping(ctx context.Context) (puts []clientv3.Op, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if e.armed.last != 0 {
+			e.armed.spare = append(e.armed.spare, e.armed.last)
+		}
+		e.armed.last = id
 		puts = append(puts, clientv3.OpPut(e.line.prefix+keptMin, encode(keptValue{e.id, e.details, keep.Seconds(t.MinHold)}), clientv3.WithLease(id)))
 	}
 	return puts, nil

@@ -130,9 +130,7 @@ func (e *Entry) leaving(ctx context.Context, grant *Grant, view *View) error {
 	ifs, then := l.AppointRun(1, run)
 	grant.If, grant.Then = append(grant.If, ifs...), append(append(grant.Then, then...), e.leading()...)
 	grant.led = true
-	for _, mark := range l.between(len(run)) { // none of those let in moves past one
-		e.toBury(mark)
-	}
+	e.toBury(l.between(len(run))...) // none of those let in moves past one
 	return nil
 }
 

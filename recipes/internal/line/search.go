@@ -62,9 +62,7 @@ func (e *Entry) scan(ctx context.Context) error {
 		return err
 	}
 	last, marks := e.line.lastAlive(resp.Kvs)
-	for _, mark := range marks {
-		e.toBury(mark)
-	}
+	e.toBury(marks...)
 	if last == nil {
 		return e.first(ctx)
 	}

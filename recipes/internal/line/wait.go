@@ -147,10 +147,12 @@ func (e *Entry) past(kv *mvccpb.KeyValue) {
 	e.pred = m.Behind
 }
 
-// toBury notes a mark that this entry has moved past.
-func (e *Entry) toBury(mark keep.Key) {
-	if !slices.Contains(e.dead, mark) {
-		e.dead = append(e.dead, mark)
+// toBury notes marks that this entry has moved past.
+func (e *Entry) toBury(marks ...keep.Key) {
+	for _, mark := range marks {
+		if !slices.Contains(e.dead, mark) {
+			e.dead = append(e.dead, mark)
+		}
 	}
 }
 
